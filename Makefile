@@ -1,0 +1,40 @@
+# Every target works on a fresh clone: the first one that needs it makes .venv and installs.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+CONFIG ?= configs/quickstart.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test test-long check format clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $(READY)
+
+install: $(READY) ## make .venv and install (the other targets do it by themselves)
+
+train: $(READY) ## train on the embedded images; CONFIG=configs/cifar10.yaml for the full set
+	$(BIN)/trainloop train --config $(CONFIG)
+
+test: $(READY) ## pass every test (the long proofs apart)
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: $(READY) ## the proofs that take minutes
+	$(BIN)/python -m pytest -m long
+
+check: $(READY) ## lint, format check and strict types; changes nothing
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+format: $(READY) ## write the format and the safe lint mends
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+clean: ## remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
