@@ -1,1 +1,7 @@
-"""."""
+"""The stages of a training step: one file each, a builtin and a manual implementation behind one name."""
+
+from __future__ import annotations
+
+from trainloop.stages.registry import STAGES, Stages, build_stages, stage_modes
+
+__all__ = ["STAGES", "Stages", "build_stages", "stage_modes"]

@@ -1,0 +1,58 @@
+"""What the stages of one run share while they are built."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+
+from trainloop.config.schema import RunConfig
+
+
+@dataclass
+class StageContext:
+    """The model and the settings that a stage needs; one object for all stages of a run.
+
+    Args:
+        model: on its device, in training mode.
+        config: the run's.
+        device: of the model.
+        optimizer: torch's or ours; set by the step stage, which is built first.
+        scaler: scales the loss of fp16 training; None otherwise.
+    """
+
+    model: nn.Module
+    config: RunConfig
+    device: torch.device
+    optimizer: Any = None
+    scaler: GradScaler | None = None
+    params: list[nn.Parameter] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Collect the parameters that learn, in the model's order."""
+        self.params = [param for param in self.model.parameters() if param.requires_grad]
+        if self.config.train.precision == "fp16":
+            self.scaler = GradScaler(self.device.type)
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Return the autocast context of ``train.precision``; a new one for each use."""
+        dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.config.train.precision]
+        if dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=dtype)
+
+
+Forward = Callable[[Tensor], Tensor]
+"""x_NCHW float32 → logits_NK."""
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""logits_NK, labels_N int64 → loss, shape ()."""
+Backward = Callable[[Tensor], None]
+"""loss, shape () → nothing; adds to ``param.grad``."""
+Action = Callable[[], None]
+Step = Callable[[float], None]
+"""lr → nothing; updates the parameters."""

@@ -1,0 +1,34 @@
+"""Stage 3, loss: the mean cross entropy of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainloop.stages.context import Loss, StageContext
+
+
+def builtin_loss(context: StageContext) -> Loss:
+    """Return ``F.cross_entropy`` with the config's label smoothing, in float32 whatever the precision."""
+    cross_entropy = partial(F.cross_entropy, label_smoothing=context.config.train.label_smoothing)
+    if context.config.train.precision == "fp32":
+        return cross_entropy
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(logits.float(), labels)
+
+    return loss
+
+
+def manual_loss(context: StageContext) -> Loss:
+    """Return ``F.cross_entropy``; it goes with the manual forward and backward."""
+    return partial(F.cross_entropy, label_smoothing=context.config.train.label_smoothing)
+
+
+LOSS: dict[str, Callable[[StageContext], Loss]] = {
+    "builtin": builtin_loss,
+    "manual": manual_loss,
+}

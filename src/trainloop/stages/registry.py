@@ -1,0 +1,68 @@
+"""Choose each stage once, when a run is built: singly by ``stages.<name>``, the others by ``mode``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainloop.config.schema import RunConfig
+from trainloop.errors import StageError
+from trainloop.stages.backward import BACKWARD
+from trainloop.stages.context import Action, Backward, Forward, Loss, StageContext, Step
+from trainloop.stages.forward import FORWARD
+from trainloop.stages.loss import LOSS
+from trainloop.stages.step import STEP
+from trainloop.stages.sync import build_sync
+from trainloop.stages.zero_grad import ZERO_GRAD
+
+STAGES: dict[str, Mapping[str, Callable[[StageContext], Any]]] = {
+    "zero_grad": ZERO_GRAD,
+    "forward": FORWARD,
+    "loss": LOSS,
+    "backward": BACKWARD,
+    "step": STEP,
+}
+DIFFERENTIATED_TOGETHER = ("forward", "loss", "backward")
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages of one run, in the order in which a step calls them."""
+
+    zero_grad: Action
+    forward: Forward
+    loss: Loss
+    backward: Backward
+    sync: Action
+    step: Step
+
+
+def stage_modes(config: RunConfig) -> dict[str, str]:
+    """Return the implementation of each stage: the one named in ``stages``, or else ``mode``.
+
+    Raises:
+        StageError: forward, loss and backward are not of one kind.
+    """
+    chosen = {name: getattr(config.stages, name) or config.mode for name in STAGES}
+    if len({chosen[name] for name in DIFFERENTIATED_TOGETHER}) > 1:
+        raise StageError(
+            "forward, loss and backward go together: a backward has to have seen the forward and the loss",
+            where="stages",
+            found=", ".join(f"{name}: {chosen[name]}" for name in DIFFERENTIATED_TOGETHER),
+            expected="the same implementation for all three",
+            help="set all three, or none of them and use mode",
+        )
+    return chosen
+
+
+def build_stages(context: StageContext) -> Stages:
+    """Build the stages that ``context.config`` names.
+
+    Raises:
+        StageError: see :func:`stage_modes`.
+        ConfigError: a parameter group matches nothing.
+    """
+    chosen = stage_modes(context.config)
+    built = {name: STAGES[name][chosen[name]](context) for name in STAGES}
+    return Stages(sync=build_sync(context), **built)
