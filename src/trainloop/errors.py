@@ -21,7 +21,8 @@ exception outside this tree.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 INTERNAL_ERROR_EXIT_CODE = 70
@@ -50,6 +51,11 @@ class Fault:
         head = f"{self.where}: {self.what}" if self.where else self.what
         facts = (("found", self.found), ("expected", self.expected), ("help", self.help))
         return "\n".join([head, *(f"  {name}: {text}" for name, text in facts if text)])
+
+
+def nearest(name: str, known: Iterable[str], *, count: int = 3) -> tuple[str, ...]:
+    """Return the known names that look most like a mistyped one, the best first; empty when none comes near."""
+    return tuple(difflib.get_close_matches(name.lower(), list(known), n=count, cutoff=0.6))
 
 
 class TrainloopError(Exception):
