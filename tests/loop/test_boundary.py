@@ -1,0 +1,78 @@
+"""The step boundary: counts, groups of steps, and losses that are not finite."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trainloop.errors import NonFiniteError
+from trainloop.loop.boundary import MAX_PENDING_STEPS, StepBoundary
+from trainloop.loop.events import StepsDone
+from trainloop.loop.step import StepResult
+
+CPU, META = torch.device("cpu"), torch.device("meta")
+
+
+def result(loss, predictions):
+    logits = torch.nn.functional.one_hot(torch.tensor(predictions), 4).float()
+    return StepResult(torch.tensor(loss), logits)
+
+
+def records_of(events):
+    return [record for event in events if isinstance(event, StepsDone) for record in event.records]
+
+
+def test_a_step_is_reported_with_its_numbers():
+    events = []
+    boundary = StepBoundary(events.append, CPU)
+    boundary(1, 0.5, result(1.25, [0, 1, 2]), torch.tensor([0, 1, 3]))
+    boundary.flush()
+    (record,) = records_of(events)
+    assert (record.step, record.epoch, record.lr, record.loss, record.correct, record.samples) == (1, 1, 0.5, 1.25, 2, 3)
+
+
+def test_epoch_sums_weigh_steps_by_their_images():
+    boundary = StepBoundary([].append, CPU)
+    boundary.start_epoch()
+    boundary(1, 0.1, result(1.0, [0, 1, 2]), torch.tensor([0, 1, 2]))
+    boundary(1, 0.1, result(4.0, [0]), torch.tensor([1]))
+    boundary.flush()
+    assert boundary.epoch_samples == 4
+    assert boundary.epoch_correct == 3
+    assert boundary.epoch_loss_sum == 7.0
+
+
+def test_steps_are_handed_on_in_groups():
+    events = []
+    boundary = StepBoundary(events.append, CPU)
+    boundary._last_flush += 3600
+    for _ in range(MAX_PENDING_STEPS - 1):
+        boundary(1, 0.1, result(1.0, [0]), torch.tensor([0]))
+    assert events == []
+    boundary(1, 0.1, result(1.0, [0]), torch.tensor([0]))
+    assert [record.step for record in records_of(events)] == list(range(1, MAX_PENDING_STEPS + 1))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_at_once_on_the_cpu(bad):
+    events = []
+    boundary = StepBoundary(events.append, CPU)
+    boundary(3, 0.5, result(1.0, [0]), torch.tensor([0]))
+    with pytest.raises(NonFiniteError, match=rf"step 2, epoch 3, stage loss: .*\n  found: loss {bad} at lr 0.5") as caught:
+        boundary(3, 0.5, result(bad, [0]), torch.tensor([0]))
+    assert caught.value.exit_code == 5
+    assert [record.step for record in records_of(events)] == [1]
+
+
+def test_elsewhere_it_stops_with_the_group():
+    boundary = StepBoundary([].append, META)
+    boundary._last_flush += 3600
+    boundary(1, 0.5, result(float("nan"), [0]), torch.tensor([0]))
+    with pytest.raises(NonFiniteError, match="step 1"):
+        boundary.flush()
+
+
+def test_flushing_nothing_says_nothing():
+    events = []
+    StepBoundary(events.append, CPU).flush()
+    assert events == []
