@@ -1,8 +1,8 @@
 """The schema of a run: every key a config may hold, its type, range, default and meaning.
 
 This file is the one place for those facts. The error messages, ``config schema``, ``config init`` and ``config show``
-read them from here. It imports neither torch nor any other part of trainloop, so that a wrong config is refused
-before torch is loaded.
+read them from here; what keys demand of each other stands in ``rules.py``. Nothing here imports torch, so that a wrong
+config is refused before torch is loaded.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trainloop.config.rules import check_run
 
 Mode = Literal["builtin", "manual"]
 Scalar = bool | int | float | str
@@ -43,7 +45,7 @@ class DataConfig(Section):
     """Which images, and how they reach the model."""
 
     dataset: Literal["cifar10-mini", "cifar10", "folder"] = "cifar10-mini"
-    """cifar10-mini (inside the package), cifar10 (50,000 + 10,000 images), or folder (train/<class>/*.png at data.path)"""
+    """cifar10-mini (inside the package), cifar10 (50,000 + 10,000 images), or folder (train/<class>/*.png at `path`)"""
     path: Path | None = None
     """folder: where the images are; cifar10: where the binary files are (default: the data folder of `data where`)"""
     fetch: bool = True
@@ -100,15 +102,6 @@ class SGDConfig(OptimizerSection):
     """look ahead along the momentum; needs momentum > 0 and dampening 0"""
     weight_decay: NonNegative = 0.0
     """L2 penalty added to the gradient"""
-
-    @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> SGDConfig:
-        if self.nesterov and (self.momentum == 0 or self.dampening != 0):
-            raise ValueError(
-                f"nesterov needs momentum > 0 and dampening 0, found momentum {self.momentum:g} "
-                f"and dampening {self.dampening:g}"
-            )
-        return self
 
 
 class AdamWConfig(OptimizerSection):
@@ -252,7 +245,9 @@ class RunConfig(Section):
 
     mode: Mode = "builtin"
     """builtin: PyTorch's own stages; manual: the ones written out in this project"""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[
+        str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$", examples=["auto", "cpu", "mps", "cuda", "cuda:0"])
+    ] = "auto"
     """auto (cuda, then mps, then cpu), cpu, cuda, cuda:1, mps"""
     threads: Annotated[int, Field(ge=1)] | None = None
     """CPU threads of one operation; null takes one for each core"""
@@ -274,3 +269,8 @@ class RunConfig(Section):
     """single stages that differ from mode"""
     log: LogConfig = Field(default_factory=LogConfig)
     """what is written down, and how often"""
+
+    @model_validator(mode="after")
+    def _keys_agree(self) -> RunConfig:
+        check_run(self)
+        return self
