@@ -35,6 +35,7 @@ Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
 
 HOW_TO_GET = "run `trainloop data fetch`, or `trainloop data import PATH` with a copy that you have"
+AGAIN = "remove it, then " + HOW_TO_GET
 
 
 @dataclass(frozen=True)
@@ -180,17 +181,13 @@ def read(folder: Path, files: Sequence[BatchFile] = FILES) -> dict[Split, ImageA
 
 def _verified(folder: Path, files: Sequence[BatchFile]) -> Iterator[tuple[BatchFile, bytes]]:
     """Yield each file with its verified content; at the end raise the faults of all that are not right."""
-    if not folder.is_dir():
-        raise DataError(
-            "no CIFAR-10 here",
-            where=str(folder),
-            found="a file" if folder.exists() else "no such folder",
-            help=HOW_TO_GET,
-        )
+    if len(missing(folder, files)) == len(files):
+        found = "no such folder" if not folder.exists() else f"no {files[0].name}, nor any other of its files"
+        raise DataError("no CIFAR-10 here", where=str(folder), found=found, help=HOW_TO_GET)
     faults = []
     for file in files:
         content = _content(folder / file.name, file.size)
-        fault = find_fault(folder / file.name, content, file, files)
+        fault = find_fault(content, file, files, where=str(folder / file.name))
         if fault:
             faults.append(fault)
         elif content is not None:
@@ -210,44 +207,41 @@ def _content(path: Path, size: int) -> bytes | None:
         raise DataError(f"cannot read {path.name}", where=str(path), found=error.strerror or str(error)) from error
 
 
-def find_fault(path: Path, content: bytes | None, file: BatchFile, files: Sequence[BatchFile]) -> Fault | None:
-    """Say what is wrong with one file, or None when it is right.
+def find_fault(
+    content: bytes | None, file: BatchFile, files: Sequence[BatchFile], *, where: str, help: str = AGAIN
+) -> Fault | None:
+    """Say what is wrong with the content of one file, or None when it is right.
 
     Args:
-        path: named in the fault.
-        content: its bytes; None when there is no such file.
+        content: the bytes, at least one more than ``file.size`` when there are too many; None when there is no file.
         file: what it must be.
         files: the whole set, so that swapped files are named.
+        where: the place to name.
+        help: how to go on.
     """
-    again = "remove it, then " + HOW_TO_GET
     if content is None:
-        return Fault("the file is missing", str(path), help=HOW_TO_GET)
-    if len(content) != file.size:
-        what = "the file is truncated" if len(content) < file.size else "the file is too long"
-        size = path.stat().st_size if path.exists() else len(content)
-        return Fault(what, str(path), f"{size:,} bytes", f"{file.size:,} bytes", again)
+        return Fault("the file is missing", where, help=HOW_TO_GET)
+    if len(content) < file.size:
+        return Fault("the file is truncated", where, f"{len(content):,} bytes", f"{file.size:,} bytes", help)
+    if len(content) > file.size:
+        return Fault("the file is too long", where, f"more than {file.size:,} bytes", f"{file.size:,} bytes", help)
     digest = hashlib.sha256(content).hexdigest()
     if digest == file.sha256:
         return None
     twin = next((other.name for other in files if other.sha256 == digest), None)
     if twin:
-        return Fault(f"the file holds what belongs in {twin}", str(path), digest, file.sha256, again)
-    return bad_label(path, content) or Fault(
-        "the content is not CIFAR-10's (wrong SHA-256)", str(path), digest, file.sha256, again
+        return Fault(f"the file holds what belongs in {twin}", where, f"SHA-256 {digest}", file.sha256, help)
+    return bad_label(content[::RECORD_BYTES], where, help) or Fault(
+        "the content is not CIFAR-10's", where, f"SHA-256 {digest}", file.sha256, help
     )
 
 
-def bad_label(path: Path, content: bytes) -> Fault | None:
-    """Name the first record whose label is outside the ten classes, or None."""
-    for index, label in enumerate(content[::RECORD_BYTES]):
-        if label >= len(CLASSES):
-            return Fault(
-                f"record {index} has a label out of range",
-                str(path),
-                str(label),
-                f"0 to {len(CLASSES) - 1}",
-                "remove it, then " + HOW_TO_GET,
-            )
+def bad_label(labels: Sequence[int], where: str, help: str) -> Fault | None:
+    """Name the first record whose label is outside the ten classes, or return None."""
+    for index, label in enumerate(labels):
+        if type(label) is not int or not 0 <= label < len(CLASSES):
+            what = f"the label of record {index} is out of range"
+            return Fault(what, where, repr(label), f"0 to {len(CLASSES) - 1}", help)
     return None
 
 

@@ -94,7 +94,7 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tu
 
 def _fetch(folder: Path, announce: Announce) -> None:
     from trainloop.data.sources.fetch import fetch
-    from trainloop.data.sources.listener import Announcing
+    from trainloop.data.sources.listener import PlainLines
 
     announce(f"CIFAR-10 is not in {folder}; fetching it (about 170 MB) ...")
-    fetch(folder, listener=Announcing(announce))
+    fetch(folder, listener=PlainLines(announce))
