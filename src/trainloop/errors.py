@@ -55,7 +55,9 @@ class Fault:
 
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> tuple[str, ...]:
     """Return the known names that look most like a mistyped one, the best first; empty when none comes near."""
-    return tuple(difflib.get_close_matches(name.lower(), list(known), n=count, cutoff=0.6))
+    by_lower = {known_name.lower(): known_name for known_name in known}
+    matches = difflib.get_close_matches(name.lower(), by_lower, n=count, cutoff=0.6)
+    return tuple(by_lower[match] for match in matches)
 
 
 class TrainloopError(Exception):

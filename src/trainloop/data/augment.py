@@ -1,12 +1,12 @@
 """Changes made to training images: flip, translate, cutout, normalise, each for a whole batch at once.
 
-Idea: flip and translate only move pixels, so together they are one table that says, for every pixel of the output, which
-pixel of the input it shows. One ``gather`` then moves all pixels of a batch while they are still bytes, the cheapest moment.
-What happens to an image depends on its draws alone, never on the batch it comes in.
+Idea: flip and translate only move pixels, so together they are one table that says, for every pixel of the output,
+which pixel of the input it shows. One ``gather`` then moves all pixels of a batch while they are still bytes, the
+cheapest moment. What happens to an image depends on its draws alone, never on the batch it comes in.
 
-Order: flip, translate (the border is reflected), normalise, cutout (with 0, which after normalising is the mean colour).
+Order: flip, translate (the border is reflected), normalise, cutout (with 0, which now is the mean colour).
 
-Cost for 3×32×32: three passes over the bytes and three over the float32 values, plus 8 bytes of table a pixel position.
+Cost: three passes over the bytes and three over the float32 values, plus 8 bytes of table for each pixel position.
 """
 
 from __future__ import annotations
@@ -71,8 +71,10 @@ def draw(indices: Tensor, config: AugmentConfig, *, seed: int, epoch: int, size:
 def _draw_flip(indices: Tensor, flip: str, *, seed: int, epoch: int) -> Tensor | None:
     """Decide which images are mirrored.
 
-    ``alternating``: a coin for each image in epoch 0, from then on every second epoch. Two epochs in a row together show both sides of
-    every image, which independent coins do not promise. Source: Jordan 2024, arXiv:2404.00498, section 3.6.
+    ``alternating``: a coin for each image in epoch 0, and the other side in every second epoch from then on. So two
+    epochs in a row show both sides of every image, which independent coins do not promise.
+
+    Source: Jordan 2024, arXiv:2404.00498, section 3.6.
     """
     if flip == "none":
         return None
@@ -116,7 +118,7 @@ def source_positions(draws: Draws, count: int, size: tuple[int, int], device: to
 def reflect(positions: Tensor, size: int) -> Tensor:
     """Fold positions outside 0, …, size − 1 back inside, as mirrors standing on the first and the last pixel would.
 
-    The border pixel itself is not repeated: −1 becomes 1. Positions further out than the size are folded more than once.
+    The border pixel itself is not repeated: −1 becomes 1. Positions far outside are folded more than once.
     """
     period = max(2 * (size - 1), 1)
     positions = positions % period

@@ -1,8 +1,9 @@
 """From uint8 images to batches: order, augmentation, normalisation, and the split into training and validation.
 
-The images stay on the device as bytes; each batch is picked, changed and normalised there. The order of an epoch and every
-change are pure functions of (seed, epoch, index), so an epoch can be made again from any batch on, and torch's own random
-streams are never touched. An image comes out bit for bit the same in a batch of any size and with any number of threads.
+The images stay on the device as bytes; each batch is picked, changed and normalised there. The order of an epoch and
+every change are pure functions of (seed, epoch, index), so an epoch can be made again from any batch on, and torch's own
+random streams are never touched. An image comes out bit for bit the same in a batch of any size and with any number of
+threads.
 
 Order of work on a batch: pick, flip and translate, normalise, cutout, resize to ``image_size``. Translation and cutout
 are thus in pixels of the images as they are stored.
@@ -145,7 +146,7 @@ def make_batch(images: ImageSet, indices: Tensor, draws: Draws, settings: Pipeli
 
 
 def finish(images_NCHW: Tensor, draws: Draws, settings: PipelineSettings) -> Tensor:
-    """Turn picked images, uint8 of shape (N, C, H, W), into the model's input, float32 of shape (N, C, P, P) or (N, C, H, W)."""
+    """Turn picked images, uint8, shape (N, C, H, W), into a model's input, float32, resized if the settings say so."""
     x = normalise(move_pixels(images_NCHW, draws), settings.shift, settings.scale)
     if draws.hole_yx is not None:
         x = cut_holes_(x, draws.hole_yx, settings.augment.cutout)

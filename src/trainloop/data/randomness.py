@@ -1,8 +1,8 @@
 """Random numbers that are pure functions of (seed, epoch, stream, index).
 
-What it replaces: a random generator with a state, as ``torch.Generator``. Here nothing is stored and nothing advances: the
-number for sample 17 in epoch 3 is computed from 17 and 3 alone. So any sample of any epoch can be made again by itself,
-a resumed run needs no saved state, and the random stream that initialises the model is never touched.
+What it replaces: a random generator with a state, as ``torch.Generator``. Here nothing is stored and nothing advances:
+the number for sample 17 in epoch 3 is computed from 17 and 3 alone. So any sample of any epoch can be made again by
+itself, a resumed run needs no saved state, and the random stream that initialises the model is never touched.
 
 Idea: SplitMix64 is a counter passed through a mixing function, so its n-th output needs no outputs before it. The seed,
 the epoch and the stream are mixed into the start of the counter; the index is the position. Every operation is exact
@@ -10,8 +10,8 @@ arithmetic modulo 2^64 on int64 tensors, so the bits are the same on every devic
 
 Limits: for shuffling and augmentation, not for secrets.
 
-Source: Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators", doi:10.1145/2714064.2660195, with the mixing
-function that Stafford calls variant 13.
+Source: Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators", doi:10.1145/2714064.2660195; the
+mixing function is D. Stafford's variant 13.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def random_bits(indices: Tensor, *, seed: int, epoch: int, stream: int) -> Tenso
     Returns:
         bits, int64 (all 64 bits are random, the sign too), shape and device of ``indices``.
     """
-    start = torch.tensor(seed)
+    start = torch.tensor(seed, device="cpu")
     for word in (epoch, stream):
         start = _mix(start + GOLDEN_GAMMA) + word
     return _mix(int(_mix(start)) + (indices + 1) * GOLDEN_GAMMA)
@@ -72,12 +72,14 @@ def random_integers(indices: Tensor, low: int, high: int, *, seed: int, epoch: i
         indices: int64, any shape, on any device.
         low: smallest value.
         high: largest value, less than low + 2^31.
-        seed, epoch, stream: see :func:`random_bits`.
+        seed: of the run, in [0, 2^63).
+        epoch: counted from 0.
+        stream: what the numbers are for.
 
     Returns:
         integers, int64, shape and device of ``indices``.
 
-    Source: Lemire 2019, "Fast random integer generation in an interval", arXiv:1805.10941, section 4, without its rejection.
+    Source: Lemire 2019, "Fast random integer generation in an interval", arXiv:1805.10941, without its rejection.
     """
     bits = random_bits(indices, seed=seed, epoch=epoch, stream=stream)
     return _shift_right(_shift_right(bits, 32) * (high - low + 1), 32) + low
@@ -90,7 +92,9 @@ def permutation(
 
     Args:
         count: how many.
-        seed, epoch, stream: see :func:`random_bits`.
+        seed: of the run, in [0, 2^63).
+        epoch: counted from 0.
+        stream: what the numbers are for.
         device: where to compute; the result is the same everywhere.
 
     Returns:
