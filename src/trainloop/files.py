@@ -34,7 +34,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole UTF-8 file with ``\\n`` line ends; see :func:`write_bytes`."""
+    """Write a whole UTF-8 file with line feeds as line ends; see :func:`write_bytes`."""
     write_bytes(path, text.encode("utf-8"))
 
 
@@ -185,7 +185,7 @@ def one_writer(folder: Path) -> Iterator[None]:
 
     lock_path = folder / LOCK_NAME
     owner_path = folder / ".owner"
-    lock = FileLock(lock_path, mode=0o666)
+    lock = FileLock(lock_path)
     with writing(lock_path):
         try:
             lock.acquire(timeout=0)

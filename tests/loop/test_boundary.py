@@ -28,7 +28,14 @@ def test_a_step_is_reported_with_its_numbers():
     boundary(1, 0.5, result(1.25, [0, 1, 2]), torch.tensor([0, 1, 3]))
     boundary.flush()
     (record,) = records_of(events)
-    assert (record.step, record.epoch, record.lr, record.loss, record.correct, record.samples) == (1, 1, 0.5, 1.25, 2, 3)
+    assert (record.step, record.epoch, record.lr, record.loss, record.correct, record.samples) == (
+        1,
+        1,
+        0.5,
+        1.25,
+        2,
+        3,
+    )
 
 
 def test_epoch_sums_weigh_steps_by_their_images():
@@ -58,7 +65,9 @@ def test_a_loss_that_is_not_finite_stops_at_once_on_the_cpu(bad):
     events = []
     boundary = StepBoundary(events.append, CPU)
     boundary(3, 0.5, result(1.0, [0]), torch.tensor([0]))
-    with pytest.raises(NonFiniteError, match=rf"step 2, epoch 3, stage loss: .*\n  found: loss {bad} at lr 0.5") as caught:
+    with pytest.raises(
+        NonFiniteError, match=rf"step 2, epoch 3, stage loss: .*\n  found: loss {bad} at lr 0.5"
+    ) as caught:
         boundary(3, 0.5, result(bad, [0]), torch.tensor([0]))
     assert caught.value.exit_code == 5
     assert [record.step for record in records_of(events)] == [1]

@@ -49,9 +49,13 @@ def as_groups(params):
 
 
 def same_bits(one, two):
-    return one.dtype == two.dtype and one.shape == two.shape and torch.equal(
-        one.contiguous().view(torch.uint8) if one.dim() else one.reshape(1).view(torch.uint8),
-        two.contiguous().view(torch.uint8) if two.dim() else two.reshape(1).view(torch.uint8),
+    return (
+        one.dtype == two.dtype
+        and one.shape == two.shape
+        and torch.equal(
+            one.contiguous().view(torch.uint8) if one.dim() else one.reshape(1).view(torch.uint8),
+            two.contiguous().view(torch.uint8) if two.dim() else two.reshape(1).view(torch.uint8),
+        )
     )
 
 

@@ -125,6 +125,7 @@ class Broadcast:
         self.sinks = tuple(sinks)
 
     def __call__(self, event: Event) -> None:
+        """Send one event."""
         for sink in self.sinks:
             sink.handle(event)
 

@@ -6,6 +6,7 @@ stamps; they are read at the end. On mps the device is synchronised at each lap 
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections import defaultdict
@@ -79,7 +80,7 @@ class StageClock:
         self._events.append(events)
 
         def lap(stage: str) -> None:
-            event = torch.cuda.Event(enable_timing=True)
+            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             event.record()
             events.append((stage, event))
 
@@ -101,7 +102,7 @@ class StageClock:
             torch.cuda.synchronize(self.device)
         for events in self._events:
             sums: dict[str, float] = {}
-            for (_, before), (stage, after) in zip(events, events[1:], strict=False):
+            for (_, before), (stage, after) in itertools.pairwise(events):
                 sums[stage] = sums.get(stage, 0.0) + before.elapsed_time(after)
             self._sums.append(sums)
         self._events.clear()

@@ -21,7 +21,7 @@ def backward(loss: Tensor, params: Iterable[Parameter]) -> None:
         params: parameters of any shape; those with ``requires_grad=False`` are left out.
     """
     wanted = [param for param in params if param.requires_grad]
-    grads = torch.autograd.grad(loss, wanted, allow_unused=True)
+    grads: tuple[Tensor | None, ...] = torch.autograd.grad(loss, wanted, allow_unused=True)
     for param, grad in zip(wanted, grads, strict=True):
         if grad is None:
             continue

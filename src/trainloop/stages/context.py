@@ -54,5 +54,5 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 Backward = Callable[[Tensor], None]
 """loss, shape () → nothing; adds to ``param.grad``."""
 Action = Callable[[], None]
-Step = Callable[[float], None]
+Update = Callable[[float], None]
 """lr → nothing; updates the parameters."""

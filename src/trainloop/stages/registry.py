@@ -9,7 +9,7 @@ from typing import Any
 from trainloop.config.schema import RunConfig
 from trainloop.errors import StageError
 from trainloop.stages.backward import BACKWARD
-from trainloop.stages.context import Action, Backward, Forward, Loss, StageContext, Step
+from trainloop.stages.context import Action, Backward, Forward, Loss, StageContext, Update
 from trainloop.stages.forward import FORWARD
 from trainloop.stages.loss import LOSS
 from trainloop.stages.step import STEP
@@ -35,7 +35,7 @@ class Stages:
     loss: Loss
     backward: Backward
     sync: Action
-    step: Step
+    step: Update
 
 
 def stage_modes(config: RunConfig) -> dict[str, str]:

@@ -11,7 +11,7 @@ import torch
 from trainloop.config.schema import GroupConfig, OptimizerConfig
 from trainloop.errors import ConfigError
 from trainloop.manual.optim import OPTIMIZERS
-from trainloop.stages.context import Step, StageContext
+from trainloop.stages.context import StageContext, Update
 
 BUILTIN_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -19,7 +19,7 @@ BUILTIN_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
-def builtin_step(context: StageContext) -> Step:
+def builtin_step(context: StageContext) -> Update:
     """Return ``torch.optim``'s step, through the gradient scaler in fp16."""
     config, scaler = context.config.optimizer, context.scaler
     optimizer = BUILTIN_OPTIMIZERS[config.name](_param_groups(context), **_hyper_parameters(config))
@@ -36,7 +36,7 @@ def builtin_step(context: StageContext) -> Step:
     return step
 
 
-def manual_step(context: StageContext) -> Step:
+def manual_step(context: StageContext) -> Update:
     """Return the loop over parameters that assigns ``param.data``."""
     config = context.config.optimizer
     optimizer = OPTIMIZERS[config.name](_param_groups(context), **_hyper_parameters(config))
@@ -49,7 +49,7 @@ def manual_step(context: StageContext) -> Step:
     return step
 
 
-STEP: dict[str, Callable[[StageContext], Step]] = {
+STEP: dict[str, Callable[[StageContext], Update]] = {
     "builtin": builtin_step,
     "manual": manual_step,
 }

@@ -1,0 +1,92 @@
+"""The ``trainloop`` command: its subcommands, its exit codes, and what it says when something goes wrong."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from trainloop import __version__
+from trainloop.cli.config import app as config_app
+from trainloop.cli.data import app as data_app
+from trainloop.cli.evaluate import evaluate
+from trainloop.cli.lists import models, optimizers, schedules
+from trainloop.cli.options import CliState
+from trainloop.cli.predict import predict
+from trainloop.cli.train import train
+from trainloop.errors import INTERNAL_ERROR_EXIT_CODE, InterruptedRunError, TrainloopError
+
+app = typer.Typer(
+    name="trainloop",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(train)
+app.command()(evaluate)
+app.command()(predict)
+app.add_typer(data_app, name="data")
+app.add_typer(config_app, name="config")
+app.command()(models)
+app.command()(optimizers)
+app.command()(schedules)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trainloop {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Train a CNN on CIFAR-10, with every stage of the training step readable and switchable."""
+
+
+def main() -> None:
+    """Run the command line and end the process with the exit code that errors.py documents."""
+    state = CliState()
+    for stream in (sys.stdout, sys.stderr):
+        # A character that the terminal's encoding lacks becomes a question mark instead of a crash.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(obj=state)
+    except TrainloopError as error:
+        sys.exit(_report(error, debug=state.debug))
+    except Exception as error:  # noqa: BLE001 - the one place where an error of ours becomes a message
+        sys.exit(_report_internal(error, debug=state.debug))
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+    raise InterruptedRunError(f"interrupted by {name}", exit_code=128 + number)
+
+
+def _report(error: TrainloopError, *, debug: bool) -> int:
+    from trainloop.cli.render import print_faults
+
+    if debug:
+        raise error
+    print_faults(error.faults)
+    return error.exit_code
+
+
+def _report_internal(error: Exception, *, debug: bool) -> int:
+    from trainloop.cli.render import print_faults
+    from trainloop.cli.render_internal import internal_fault
+
+    if debug:
+        raise error
+    print_faults([internal_fault(error)])
+    return INTERNAL_ERROR_EXIT_CODE

@@ -1,0 +1,108 @@
+"""``trainloop train``: train from a config, in a run folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trainloop.cli import options
+
+if TYPE_CHECKING:
+    from trainloop.config import LoadedConfig
+    from trainloop.loop.events import Sink
+
+
+def train(
+    config: options.Config = None,
+    mode: options.Mode = None,
+    device: options.Device = None,
+    overrides: options.Set = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", metavar="DIR", help="Folder of the run; runs/<name>-<time> without it.")
+    ] = None,
+    plugins: options.Plugin = None,
+    progress: Annotated[
+        options.ProgressStyle, typer.Option("--progress", help="auto: rich in a terminal, plain elsewhere.")
+    ] = options.ProgressStyle.auto,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show shapes, parameters, FLOPs, memory and time, then stop.")
+    ] = False,
+    debug: options.Debug = False,  # noqa: ARG001 - its callback has taken note of it
+) -> None:
+    """Train a model and use the test set once, at the end."""
+    loaded = load(config, mode, device, overrides)
+    if dry_run:
+        _show_estimate(loaded, plugins or [], quiet=quiet)
+        return
+    style = resolve(progress)
+    sinks = [] if quiet else [make_sink(style)]
+
+    from trainloop.training import train as run
+
+    run(
+        loaded.config,
+        run_dir=run_dir,
+        name=config.stem if config else "default",
+        plugins=plugins or [],
+        sinks=sinks,
+        announce=_silent if quiet or style is options.ProgressStyle.json else typer.echo,
+    )
+
+
+def load(
+    config: Path | None, mode: str | None = None, device: str | None = None, overrides: list[str] | None = None
+) -> LoadedConfig:
+    """Read the config with everything the command line says about it; ``--set`` beats ``--mode`` and ``--device``."""
+    from trainloop.config import Override, load_config
+
+    named = [
+        Override(f"{key}={value}", f"--{key} {value}") for key, value in (("mode", mode), ("device", device)) if value
+    ]
+    return load_config(config, [*named, *(overrides or [])])
+
+
+def resolve(progress: options.ProgressStyle) -> options.ProgressStyle:
+    """Return what ``auto`` means for this standard output."""
+    if progress is not options.ProgressStyle.auto:
+        return progress
+    from rich.console import Console
+
+    console = Console()
+    live = console.is_terminal and not console.is_dumb_terminal
+    return options.ProgressStyle.rich if live else options.ProgressStyle.plain
+
+
+def make_sink(style: options.ProgressStyle) -> Sink:
+    """Return the sink that prints in the given style."""
+    if style is options.ProgressStyle.json:
+        from trainloop.report.json_lines import JsonLines
+
+        return JsonLines(_write_and_flush, whole_run=True)
+    from trainloop.report.console import ConsoleSink, make_console
+
+    live = style is options.ProgressStyle.rich
+    return ConsoleSink(make_console(live=live), live=live, rows=style is not options.ProgressStyle.none)
+
+
+def _show_estimate(loaded: LoadedConfig, plugins: list[Path], *, quiet: bool) -> None:
+    from trainloop.estimate import estimate
+    from trainloop.report.estimate_table import print_estimate
+
+    result = estimate(loaded.config, plugins, _silent if quiet else typer.echo)
+    if not quiet:
+        from trainloop.cli.render import make_plain_or_rich_console
+
+        print_estimate(result, make_plain_or_rich_console())
+
+
+def _write_and_flush(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""

@@ -1,0 +1,192 @@
+"""The machine: which device, how many threads, which knobs of determinism, and what to write down about them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainloop.config.schema import RunConfig
+from trainloop.errors import DeviceError
+
+CUBLAS_WORKSPACE = ":4096:8"
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that a name means on this machine.
+
+    Args:
+        name: auto (cuda, then mps, then cpu), cpu, cuda, cuda:N or mps.
+
+    Raises:
+        DeviceError: the device is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise _missing(name, "torch finds no cuda device on this machine")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise _missing(name, f"this machine has {torch.cuda.device_count()} cuda device(s), numbered from 0")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise _missing(name, "torch finds no mps device on this machine")
+    return device
+
+
+def _missing(name: str, found: str) -> DeviceError:
+    return DeviceError(
+        f"device {name} is not there",
+        where="device",
+        found=found,
+        expected=", ".join(["auto", *available_devices()]),
+        help="use --device auto",
+    )
+
+
+def available_devices() -> list[str]:
+    """Return the names of the devices that can be asked for here."""
+    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
+
+
+def check_precision(config: RunConfig, device: torch.device) -> None:
+    """Refuse a precision that the device does not have.
+
+    Raises:
+        DeviceError: fp16 on the CPU, or bf16 on a cuda device without it.
+    """
+    precision = config.train.precision
+    unsupported = (precision == "fp16" and device.type == "cpu") or (
+        precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported()
+    )
+    if unsupported:
+        raise DeviceError(
+            f"{precision} training does not work on {device.type} here",
+            where="train.precision",
+            found=precision,
+            expected="fp32 or bf16" if device.type == "cpu" else "fp32 or fp16",
+            help="use --set train.precision=fp32",
+        )
+
+
+def set_knobs(config: RunConfig) -> dict[str, Any]:
+    """Set threads, seeds and determinism for this process, and return every knob with its value.
+
+    ``off`` leaves torch as it is, only the run's own seed is used; ``seeded`` seeds Python and torch and stops cuDNN from
+    choosing kernels by timing them; ``strict`` allows only deterministic kernels, so that an operation without
+    one ends the run.
+
+    Args:
+        config: the run's.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    strict = config.deterministic == "strict"
+    seeded = config.deterministic != "off"
+    if seeded:
+        random.seed(config.seed)
+    torch.manual_seed(config.seed)
+    if strict:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
+    torch.use_deterministic_algorithms(strict)
+    torch.backends.cudnn.deterministic = strict
+    torch.backends.cudnn.benchmark = not seeded
+    return knobs(config)
+
+
+def knobs(config: RunConfig) -> dict[str, Any]:
+    """Return the knobs that decide whether two runs give the same bits, as they stand now."""
+    return {
+        "deterministic": config.deterministic,
+        "seed": config.seed,
+        "python_seeded": config.deterministic != "off",
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "cublas_workspace_config": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
+    }
+
+
+def environment(config: RunConfig, device: torch.device) -> dict[str, Any]:
+    """Return what ``env.json`` holds: versions, hardware, knobs, git; never environment variables at large."""
+    import numpy
+    import torchvision
+
+    from trainloop import __version__
+
+    return {
+        "versions": {
+            "trainloop": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "numpy": numpy.__version__,
+            "cuda": torch.version.cuda,
+        },
+        "hardware": {
+            "device": str(device),
+            "device_name": device_name(device),
+            "cpu": cpu_name(),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "cpu_count": os.cpu_count(),
+            "system": platform.platform(),
+        },
+        "knobs": knobs(config),
+        "git": git_state(),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """Return the model name of a device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or platform.machine()} (mps)" if device.type == "mps" else cpu_name()
+
+
+def cpu_name() -> str:
+    """Return the CPU's own name, or its architecture where the system does not tell."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def git_state() -> dict[str, Any] | None:
+    """Return commit and cleanliness of the source trainloop runs from; None when it is not a git checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": dirty}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    return done.stdout.strip()
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Return the largest memory this process has held: of the device on cuda, else resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    import resource
+
+    # Linux counts kibibytes, macOS bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,108 @@
+"""The run folder: what it is called, what it holds, and who may write it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from trainloop.errors import UsageError
+from trainloop.files import make_folder, make_new_folder, one_writer, write_bytes, write_text
+
+RUNS = Path("runs")
+CONFIG = "config.yaml"
+ENVIRONMENT = "env.json"
+METRICS = "metrics.jsonl"
+SUMMARY = "summary.json"
+WEIGHTS = "weights.safetensors"
+CURVES = "curves.png"
+
+
+class RunFolder:
+    """A folder that one process writes; every file but the growing metrics appears whole.
+
+    Args:
+        path: the folder; it exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def metrics_path(self) -> Path:
+        """Return where the metrics lines go."""
+        return self.path / METRICS
+
+    def write_config(self, text: str) -> None:
+        """Write the resolved config."""
+        write_text(self.path / CONFIG, text)
+
+    def write_environment(self, facts: Mapping[str, Any]) -> None:
+        """Write versions, hardware and knobs."""
+        write_text(self.path / ENVIRONMENT, as_json(facts))
+
+    def write_summary(self, facts: Mapping[str, Any]) -> None:
+        """Write the results; the last file of a run, so that its presence means that the run is complete."""
+        write_text(self.path / SUMMARY, as_json(facts))
+
+    def write_weights(self, content: bytes) -> None:
+        """Write the final weights, already in safetensors form."""
+        write_bytes(self.path / WEIGHTS, content)
+
+    def write_curves(self, png: bytes) -> None:
+        """Write the picture of the curves."""
+        write_bytes(self.path / CURVES, png)
+
+
+def as_json(facts: Mapping[str, Any]) -> str:
+    """Return indented JSON with full precision, one newline at the end; NaN is an error."""
+    return json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+@contextlib.contextmanager
+def open_run_folder(path: Path | None, name: str) -> Iterator[RunFolder]:
+    """Make the folder of a new run and hold its lock.
+
+    Args:
+        path: the folder that was asked for; None makes ``runs/<name>-<date>-<time>``.
+        name: start of the automatic name.
+
+    Raises:
+        UsageError: the folder holds a run already, or is a file.
+        RunFolderBusyError: another process writes it.
+        ResourceError: it cannot be written.
+    """
+    folder = _given(path) if path is not None else _automatic(name)
+    with one_writer(folder):
+        _refuse_a_second_run(folder)
+        yield RunFolder(folder)
+
+
+def _given(path: Path) -> Path:
+    if path.exists() and not path.is_dir():
+        raise UsageError(
+            "the run folder is a file", where=str(path), expected="a folder, or a path that does not exist yet"
+        )
+    return make_folder(path)
+
+
+def _automatic(name: str) -> Path:
+    stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    attempt = 1
+    while not make_new_folder(folder := RUNS / (stem if attempt == 1 else f"{stem}-{attempt}")):
+        attempt += 1
+    return folder
+
+
+def _refuse_a_second_run(folder: Path) -> None:
+    if (folder / METRICS).exists() or (folder / SUMMARY).exists():
+        raise UsageError(
+            "this folder holds a run already, and a second one would overwrite it",
+            where=str(folder),
+            found=", ".join(sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))),
+            expected="a folder without a run",
+            help="choose another --run-dir, or remove this folder",
+        )

@@ -1,0 +1,205 @@
+"""A finished run, read back from its folder: to evaluate it again, or to classify images with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainloop.build import eval_set, pipeline_settings
+from trainloop.config import load_config
+from trainloop.config.schema import RunConfig
+from trainloop.data.dataset import ImageSet
+from trainloop.data.load import Announce, load_dataset
+from trainloop.data.pipeline import PipelineSettings, eval_batches
+from trainloop.device import check_precision, choose_device
+from trainloop.errors import CheckpointError, DataError, UsageError
+from trainloop.loop.evaluate import Evaluation, evaluate
+from trainloop.models import build_model
+from trainloop.report import run_folder
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What a run folder says.
+
+    Args:
+        path: the folder.
+        config: of the run, with the weights of the run as its start weights.
+        data: facts of its data set: classes, image_shape, mean, std, digest.
+        summary: results of the run.
+    """
+
+    path: Path
+    config: RunConfig
+    data: dict[str, Any]
+    summary: dict[str, Any]
+
+    @property
+    def classes(self) -> list[str]:
+        """Return the class names in label order."""
+        return list(self.data["classes"])
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one image.
+
+    Args:
+        image: its file.
+        ranking: (class, probability), the most probable first; the probabilities add up to 1.
+    """
+
+    image: Path
+    ranking: tuple[tuple[str, float], ...]
+
+
+def read_run(path: Path, device: str | None = None) -> SavedRun:
+    """Read a run folder.
+
+    Args:
+        path: the folder.
+        device: use this one instead of the run's.
+
+    Raises:
+        UsageError: there is no such folder, or it holds no finished run.
+        CheckpointError: one of its files is missing or damaged.
+    """
+    if not path.is_dir():
+        raise UsageError(
+            "there is no such run folder", where=str(path), expected="a folder that `trainloop train` made"
+        )
+    if not (path / run_folder.SUMMARY).exists():
+        raise UsageError(
+            "this folder holds no finished run",
+            where=str(path),
+            expected=f"{run_folder.SUMMARY}, which a run writes at its end",
+            help="train again; the run was stopped or failed",
+        )
+    if not (path / run_folder.WEIGHTS).exists():
+        raise CheckpointError("the weights of this run are missing", where=str(path / run_folder.WEIGHTS))
+    overrides = [f"device={device}"] if device else []
+    config = load_config(path / run_folder.CONFIG, overrides).config
+    weighted = config.model.model_copy(update={"weights": path / run_folder.WEIGHTS})
+    environment, summary = (_read_json(path / name) for name in (run_folder.ENVIRONMENT, run_folder.SUMMARY))
+    return SavedRun(path, config.model_copy(update={"model": weighted}), environment["data"], summary)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError("a file of this run is missing or damaged", where=str(path), found=str(error)) from error
+    return content
+
+
+def build_saved_model(run: SavedRun, plugins: Sequence[Path]) -> tuple[nn.Module, torch.device]:
+    """Build the run's model with its final weights, in evaluation mode."""
+    device = choose_device(run.config.device)
+    check_precision(run.config, device)
+    channels, height, width = run.data["image_shape"]
+    side = run.config.data.image_size
+    model = build_model(
+        run.config.model,
+        num_classes=len(run.classes),
+        image_shape=(channels, side or height, side or width),
+        train_images=None,
+        mean=tuple(run.data["mean"]),
+        std=tuple(run.data["std"]),
+        plugins=plugins,
+    ).to(device)
+    if run.config.train.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    return model.eval(), device
+
+
+def evaluate_run(run: SavedRun, announce: Announce, plugins: Sequence[Path] = ()) -> Evaluation:
+    """Evaluate a run's final weights on its test images.
+
+    Raises:
+        DataError: the data set is not the one of the run.
+        CheckpointError, PluginError, ModelError: the model cannot be built again.
+    """
+    dataset = load_dataset(run.config.data, announce)
+    if dataset.digest != run.data["digest"]:
+        raise DataError(
+            "these are not the images that the run used",
+            where=dataset.source,
+            found=f"digest {dataset.digest[:16]}…",
+            expected=f"digest {run.data['digest'][:16]}…",
+            help="restore the images of the run",
+        )
+    model, device = build_saved_model(run, plugins)
+    if run.config.threads is not None:
+        torch.set_num_threads(run.config.threads)
+    test = eval_set("test", dataset.test, pipeline_settings(run.config, dataset, device), run.config)
+    return evaluate(model, test.batches(), len(dataset.classes))
+
+
+@torch.no_grad()
+def predict_images(run: SavedRun, images: Sequence[Path], plugins: Sequence[Path] = ()) -> list[Prediction]:
+    """Classify image files.
+
+    Each is converted to RGB and, if its size differs, resized (bilinear, antialiased) to the size of the run's images.
+
+    Args:
+        run: whose model to use.
+        images: files in any format that Pillow reads.
+        plugins: files of the user's own that may be imported.
+
+    Returns:
+        One prediction an image, in order.
+
+    Raises:
+        DataError: a file is missing or no image.
+    """
+    _, height, width = run.data["image_shape"]
+    pixels = torch.stack([read_image(image, (height, width)) for image in images])
+    model, device = build_saved_model(run, plugins)
+    settings = PipelineSettings(
+        batch_size=1,
+        mean=tuple(run.data["mean"]),
+        std=tuple(run.data["std"]),
+        image_size=run.config.data.image_size,
+        device=device,
+        channels_last=run.config.train.channels_last,
+    )
+    unlabelled = ImageSet(pixels, torch.zeros(len(images), dtype=torch.int64))
+    batches = eval_batches(unlabelled, settings, batch_size=run.config.train.eval_batch_size)
+    probabilities = torch.cat([model(batch.x).float().softmax(dim=1).cpu() for batch in batches])
+    return [
+        Prediction(image, rank(row, run.classes)) for image, row in zip(images, probabilities.unbind(), strict=True)
+    ]
+
+
+def rank(probabilities_K: Tensor, classes: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Return (class, probability), the most probable first."""
+    values, order = probabilities_K.sort(descending=True, stable=True)
+    return tuple(zip([classes[index] for index in order.tolist()], values.tolist(), strict=True))
+
+
+def read_image(path: Path, size: tuple[int, int]) -> Tensor:
+    """Return an image file as uint8 of shape (3, height, width).
+
+    Raises:
+        DataError: the file is missing or no image.
+    """
+    import numpy as np
+    from PIL import Image
+
+    height, width = size
+    try:
+        with Image.open(path) as image:
+            rgb = image.convert("RGB")
+    except FileNotFoundError as error:
+        raise DataError("there is no such image", where=str(path)) from error
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError("this file is not an image that can be read", where=str(path), found=str(error)) from error
+    if rgb.size != (width, height):
+        rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()

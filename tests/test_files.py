@@ -1,0 +1,124 @@
+"""The file module: whole files or none, what the disk refuses, and one writer a folder."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import signal
+import stat
+
+import pytest
+
+from trainloop import files
+from trainloop.errors import ResourceError, RunFolderBusyError
+
+
+def test_a_file_appears_whole_and_leaves_nothing_beside_it(tmp_path):
+    target = tmp_path / "deep" / "file.bin"
+    files.write_bytes(target, b"one")
+    files.write_bytes(target, b"two")
+    assert target.read_bytes() == b"two"
+    assert [file.name for file in target.parent.iterdir()] == ["file.bin"]
+
+
+def test_text_is_utf_8_with_plain_line_ends(tmp_path):
+    files.write_text(tmp_path / "a.txt", "×\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"\xc3\x97\n"
+
+
+def test_permissions_follow_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        files.write_bytes(tmp_path / "a", b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.ENOSPC, "no space left to write a.bin"),
+        (errno.EDQUOT, "no space left to write a.bin"),
+        (errno.EACCES, "no permission to write a.bin"),
+        (errno.EROFS, "no permission to write a.bin"),
+        (errno.EIO, "cannot write a.bin"),
+    ],
+)
+def test_what_the_disk_refuses_is_said_and_the_old_file_stays(tmp_path, monkeypatch, number, text):
+    target = tmp_path / "a.bin"
+    files.write_bytes(target, b"old")
+
+    def refuse(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.os, "fsync", refuse)
+    with pytest.raises(ResourceError, match=text) as caught:
+        files.write_bytes(target, b"newer")
+    assert caught.value.exit_code == 6
+    assert str(target) in str(caught.value)
+    assert target.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_full_disk_names_the_bytes_needed_and_free(tmp_path, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", refuse)
+    with pytest.raises(ResourceError, match=r"found: 5 bytes needed, [\d,]+ bytes free"):
+        files.write_bytes(tmp_path / "a.bin", b"12345")
+
+
+def test_appended_lines_are_there_at_once(tmp_path):
+    stream = files.AppendFile(tmp_path / "log", fresh=True)
+    stream.append("one\n")
+    assert (tmp_path / "log").read_text() == "one\n"
+    stream.append("two\n")
+    stream.close()
+    stream.close()
+    with files.AppendFile(tmp_path / "log") as again:
+        again.append("three\n")
+    assert (tmp_path / "log").read_text() == "one\ntwo\nthree\n"
+
+
+def test_a_new_folder_is_made_once(tmp_path):
+    assert files.make_new_folder(tmp_path / "a" / "b")
+    assert not files.make_new_folder(tmp_path / "a" / "b")
+
+
+def test_a_folder_under_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResourceError, match="cannot write b"):
+        files.make_folder(tmp_path / "file" / "b")
+
+
+def hold(folder, ready):
+    with files.one_writer(folder):
+        ready.set()
+        signal.pause()
+
+
+def test_a_second_writer_is_refused_and_the_lock_dies_with_its_process(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    holder = context.Process(target=hold, args=(tmp_path, ready))
+    holder.start()
+    assert ready.wait(60)
+    with (
+        pytest.raises(RunFolderBusyError, match=f"found: process {holder.pid} on ") as caught,
+        files.one_writer(tmp_path),
+    ):
+        pytest.fail("two writers")
+    assert caught.value.exit_code == 8
+    holder.kill()
+    holder.join()
+    with files.one_writer(tmp_path):
+        pass
+
+
+def test_the_lock_can_be_had_again(tmp_path):
+    for _ in range(2):
+        with files.one_writer(tmp_path):
+            pass
