@@ -96,13 +96,14 @@ def verify(
 
 @app.command()
 def where(debug: Debug = False) -> None:
-    """Print the folder of the six files, and on a second line what is in it."""
+    """Print the folder of the six files; what is in it goes to standard error."""
     del debug
     folder = cifar10.default_folder()
     typer.echo(str(folder))
     absent = len(cifar10.missing(folder))
     state = {0: "all 6 files are here (check them with `trainloop data verify`)", 6: "nothing yet"}
-    typer.echo(state.get(absent, f"{absent} of 6 files are missing") + "; TRAINLOOP_DATA chooses another place")
+    text = state.get(absent, f"{absent} of 6 files are missing")
+    typer.echo(f"{text}; the variable TRAINLOOP_DATA chooses another place", err=True)
 
 
 @contextlib.contextmanager

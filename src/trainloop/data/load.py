@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from trainloop.config.schema import DataConfig
-from trainloop.data import cifar10, embedded
-from trainloop.data.cifar10 import CLASSES, ImageArrays, Split
+from trainloop.data import cifar10, embedded, folder
+from trainloop.data.cifar10 import CLASSES, SPLITS, ImageArrays, Split
 from trainloop.data.dataset import Dataset, ImageSet
+from trainloop.data.folder import FolderSplit
+from trainloop.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,16 +45,33 @@ def _read_mini(_: DataConfig, __: Announce) -> Dataset:
 
 
 def _read_cifar10(config: DataConfig, announce: Announce) -> Dataset:
-    folder = config.path or cifar10.default_folder()
-    if config.fetch and cifar10.missing(folder):
-        _fetch(folder, announce)
+    path = config.path or cifar10.default_folder()
+    if config.fetch and cifar10.missing(path):
+        _fetch(path, announce)
     statistics = (cifar10.MEAN, cifar10.STD)
-    return _dataset("cifar10", cifar10.read(folder), statistics, cifar10.set_digest(), str(folder))
+    return _dataset("cifar10", cifar10.read(path), statistics, cifar10.set_digest(), str(path))
+
+
+def _read_folder(config: DataConfig, announce: Announce) -> Dataset:
+    if config.path is None:
+        raise DataError(
+            "data.dataset is folder, but no folder is named",
+            where="data.path",
+            found="null",
+            expected="a folder with train/<class>/*.png and test/<class>/*.png",
+            help="set data.path",
+        )
+    announce(f"reading the images in {config.path} ...")
+    content = folder.read(config.path, config.image_size)
+    train, test = (to_tensors(content.splits[split]) for split in SPLITS)
+    mean, std = channel_statistics(content.splits["train"].images)
+    return Dataset("folder", content.classes, train, test, mean, std, content.digest, str(config.path))
 
 
 READERS: dict[str, Callable[[DataConfig, Announce], Dataset]] = {
     "cifar10-mini": _read_mini,
     "cifar10": _read_cifar10,
+    "folder": _read_folder,
 }
 
 
@@ -67,7 +86,7 @@ def _dataset(
     return Dataset(name, CLASSES, to_tensors(arrays["train"]), to_tensors(arrays["test"]), mean, std, digest, source)
 
 
-def to_tensors(arrays: ImageArrays) -> ImageSet:
+def to_tensors(arrays: ImageArrays | FolderSplit) -> ImageSet:
     """Wrap arrays as tensors: the images without a copy, the labels as int64."""
     return ImageSet(torch.from_numpy(arrays.images), torch.from_numpy(arrays.labels).long())
 
@@ -92,9 +111,10 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tu
     return tuple(means), tuple(stds)
 
 
-def _fetch(folder: Path, announce: Announce) -> None:
+def _fetch(path: Path, announce: Announce) -> None:
     from trainloop.data.sources.fetch import fetch
     from trainloop.data.sources.listener import PlainLines
 
-    announce(f"CIFAR-10 is not in {folder}; fetching it (about 170 MB) ...")
-    fetch(folder, listener=PlainLines(announce))
+    announce(f"CIFAR-10 is not in {path}; fetching it (140 to 170 MB) ...")
+    fetch(path, listener=PlainLines(announce))
+    announce(f"CIFAR-10 is now in {path}, every file verified")
