@@ -24,7 +24,7 @@ def yaml_lines(config: RunConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _lines(path: tuple[str, ...], section: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for key, value in section.items():
+    for key, value in {"name": section["name"], **section}.items() if "name" in section else section.items():
         here = (*path, key)
         indent = "  " * len(path) + scalar_text(key)
         if isinstance(value, dict) and value:
@@ -53,8 +53,8 @@ def scalar_text(value: bool | int | float | str | None) -> str:
     return json.dumps(value)
 
 
-# Words that YAML 1.1 readers take for booleans; quoted for their sake.
-_ELSEWHERE_BOOLEAN = frozenset({"y", "n", "yes", "no", "on", "off"})
+# Words that YAML 1.1 readers take for booleans, and words that our reader asks about where a path stands.
+_QUOTED_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "none", "nil"})
 
 
 def _is_plain(text: str) -> bool:
@@ -63,7 +63,7 @@ def _is_plain(text: str) -> bool:
         and text != ""
         and set(text) <= _SAFE
         and not text.endswith(":")
-        and text.lower() not in _ELSEWHERE_BOOLEAN
+        and text.lower() not in _QUOTED_WORDS
         and isinstance(plain_value(text), str)
         and not text.startswith(("---", "..."))
     )

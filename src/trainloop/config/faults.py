@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from trainloop.config.hints import key_hint, section_hint, value_hint
-from trainloop.config.nodes import Entry, MapNode, Path, Place, PlacedFault, dotted, find, to_text
-from trainloop.config.outline import allowed_values, choices, in_words, section_at, spec_at, without_null
+from trainloop.config.nodes import Entry, MapNode, Node, Path, Place, PlacedFault, ScalarNode, dotted, find, to_text
+from trainloop.config.outline import allowed_values, choices, in_words, properties, section_at, spec_at, without_null
 from trainloop.config.rules import Misfit, MisfitError
 from trainloop.errors import Fault
 
@@ -94,7 +95,7 @@ def _unknown_key(path: Path, root: MapNode, data: Mapping[str, Any]) -> PlacedFa
     key, section = str(path[-1]), path[:-1]
     inside = f"in section `{dotted(section)}`" if section else "at the top level"
     spec = section_at(spec_at(section, data) or {}, _data_at(section, data)) or {}
-    expected = "one of " + ", ".join(spec.get("properties", ()))
+    expected = "one of " + ", ".join(properties(spec))
     fault = Fault(f"unknown key `{key}` {inside}", entry.key_place.origin.where, key, expected)
     return _with_help(entry.key_place, fault, key_hint(path, root, data))
 
@@ -123,10 +124,13 @@ def _wrong_value(kind: str, path: Path, root: MapNode, data: Mapping[str, Any]) 
 def _what(kind: str, name: str, spec: Mapping[str, Any], entry: Entry) -> str:
     if isinstance(entry.node, MapNode) and not choices(spec):
         return f"`{name}` is a value, not a section"
-    if getattr(entry.node, "value", "") is None and not getattr(entry.node, "quoted", False):
+    value = entry.node.value if isinstance(entry.node, ScalarNode) else ""
+    if value is None:
         return f"`{name}` has no value"
     if kind in _CHOICE_TYPES:
         return f"`{name}` has no such choice"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"`{name}` is not a finite number"
     if kind in _RANGE_TYPES:
         return f"`{name}` is out of range"
     if kind in _LENGTH_TYPES:
@@ -147,6 +151,26 @@ def _misfit(misfit: Misfit, root: MapNode) -> Judged:
     place = blamed.node.place
     fault = Fault(misfit.what, place.origin.where, found, misfit.expected, misfit.help)
     return Judged(path, paths, PlacedFault(place.rank, fault), is_misfit=True)
+
+
+def misread_paths(root: MapNode, data: Mapping[str, Any]) -> list[Judged]:
+    """Return a fault for each path that is empty, or an unquoted ``None`` where null was meant."""
+    judged = []
+    for path, node in _scalars((), root):
+        plain, nullable = without_null(spec_at(path, data) or {})
+        if plain.get("format") == "path" and (node.value == "" or (nullable and node.is_null_word)):
+            what = f"`{dotted(path)}` is empty" if node.value == "" else f"`{dotted(path)}` is {node.text}, not a path"
+            fault = Fault(what, node.place.origin.where, to_text(node), "a path, or null", "did you mean `null`?")
+            judged.append(Judged(path, (path,), PlacedFault(node.place.rank, fault)))
+    return judged
+
+
+def _scalars(path: Path, node: Node) -> Iterator[tuple[Path, ScalarNode]]:
+    if isinstance(node, MapNode):
+        for key, entry in node.entries.items():
+            yield from _scalars((*path, key), entry.node)
+    elif isinstance(node, ScalarNode):
+        yield path, node
 
 
 def _with_help(place: Place, fault: Fault, help: str) -> PlacedFault:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainloop.config.nodes import MapNode, Node, Path, ScalarNode, dotted, find, to_text
-from trainloop.config.outline import Key, allowed_values, choices, every_key, section_name, without_null
+from trainloop.config.outline import Key, allowed_values, choices, every_key, properties, section_name, without_null
 from trainloop.config.scalars import plain_value
 from trainloop.config.suggest import OTHER_KEYS, allowed_edits, nearest, nearest_value, normal
 
@@ -78,7 +78,7 @@ def section_hint(path: Path, node: Node, spec: Spec) -> str:
     """Return how to write a section that was given as a single value."""
     section = dotted(path)
     options = choices(spec)
-    keys = ", ".join(next(iter(options.values()))["properties"])
+    keys = ", ".join(properties(next(iter(options.values()))))
     text = node.text if isinstance(node, ScalarNode) else ""
     if isinstance(node, ScalarNode) and node.value is None:
         return f"remove `{section}:`, or give some of its keys below it: {keys}"
@@ -100,8 +100,8 @@ def value_hint(path: Path, node: Node, spec: Spec) -> str:
         return ""
     if node.value is None:
         return _null_hint(path, plain)
-    if nullable and node.text.lower() in ("none", "nil"):
-        return "write null"
+    if nullable and node.is_null_word:
+        return "did you mean `null`?"
     if words := allowed_values(plain):
         return _word_hint(node, words)
     kind = plain.get("type")

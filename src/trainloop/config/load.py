@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trainloop.config.faults import Judged, judge
+from trainloop.config.faults import Judged, judge, misread_paths
 from trainloop.config.flatten import leaves
 from trainloop.config.nodes import MapNode, Node, Origin, Place, PlacedFault, dotted, find, to_data, to_text
 from trainloop.config.nodes import Path as KeyPath
@@ -98,17 +98,18 @@ def _validate(root: MapNode) -> tuple[RunConfig | None, list[PlacedFault]]:
     data = to_data(root)
     placed: list[PlacedFault] = []
     ignored: set[KeyPath] = set()
+    judged = misread_paths(root, data)
     while True:
-        _fill_names(data)
-        try:
-            return RunConfig.model_validate_json(json.dumps(data)), placed
-        except ValidationError as error:
-            judged = judge(error, root, data)
         placed += [one.placed for one in judged if not _touches(one, ignored)]
         if any(one.is_misfit for one in judged):
             return None, placed
         for one in judged:
             _leave_out(data, one, ignored)
+        _fill_names(data)
+        try:
+            return RunConfig.model_validate_json(json.dumps(data)), placed
+        except ValidationError as error:
+            judged = judge(error, root, data)
 
 
 def _fill_names(data: dict[str, Any]) -> None:

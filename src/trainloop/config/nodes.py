@@ -55,6 +55,11 @@ class ScalarNode:
     place: Place
     quoted: bool = False
 
+    @property
+    def is_null_word(self) -> bool:
+        """Whether another language's word for null was written without quotes."""
+        return not self.quoted and self.text.lower() in ("none", "nil")
+
 
 @dataclass
 class ListNode:

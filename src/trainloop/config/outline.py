@@ -72,6 +72,12 @@ def choices(spec: Spec) -> dict[str, Spec]:
     return {"": spec} if "properties" in spec else {}
 
 
+def properties(section: Spec) -> dict[str, Spec]:
+    """Return the keys of a section with their specs, ``name`` first; empty when the spec is no section."""
+    keys: dict[str, Spec] = dict(section.get("properties", {}))
+    return {"name": keys["name"], **keys} if "name" in keys else keys
+
+
 def default_choice(spec: Spec) -> str:
     """Return the ``name`` a section has when it gives none."""
     return next(
@@ -151,6 +157,8 @@ def allowed_values(spec: Spec) -> tuple[str, ...]:
 def in_words(spec: Spec) -> str:
     """Return what a spec accepts, such as ``a whole number ≥ 1, or null``."""
     plain, nullable = without_null(spec)
+    if nullable and "enum" in plain:
+        return _one_of((*plain["enum"], "null"))
     return _plain_words(plain) + (", or null" if nullable else "")
 
 
@@ -158,7 +166,7 @@ def _plain_words(spec: Spec) -> str:
     if choices(spec):
         return "a section (keys with values, indented below it)"
     if words := allowed_values(spec):
-        return _one_of(words)
+        return ("such as " if "examples" in spec else "") + _one_of(words)
     if "anyOf" in spec:
         return _one_of(tuple(_plain_words(option) for option in spec["anyOf"]))
     kind = spec.get("type")

@@ -34,7 +34,7 @@ class AugmentConfig(Section):
     """How training images are changed; each choice is a pure function of (seed, epoch, sample index)."""
 
     flip: Literal["none", "random", "alternating"] = "random"
-    """mirror images: each with chance 1/2, or alternating (every image mirrored in every second epoch)"""
+    """none, random (each image mirrored with chance 1/2) or alternating (every image mirrored in every second epoch)"""
     translate: Annotated[int, Field(ge=0, le=16)] = 0
     """largest shift in pixels, each axis; the border is filled by reflection"""
     cutout: Annotated[int, Field(ge=0)] = 0
@@ -248,7 +248,7 @@ class RunConfig(Section):
     device: Annotated[
         str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$", examples=["auto", "cpu", "mps", "cuda", "cuda:0"])
     ] = "auto"
-    """auto (cuda, then mps, then cpu), cpu, cuda, cuda:1, mps"""
+    """auto (cuda, then mps, then cpu), cpu, mps, cuda, or one of several GPUs such as cuda:0"""
     threads: Annotated[int, Field(ge=1)] | None = None
     """CPU threads of one operation; null takes one for each core"""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
