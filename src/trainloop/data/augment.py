@@ -74,7 +74,7 @@ def _draw_flip(indices: Tensor, flip: str, *, seed: int, epoch: int) -> Tensor |
     ``alternating``: a coin for each image in epoch 0, and the other side in every second epoch from then on. So two
     epochs in a row show both sides of every image, which independent coins do not promise.
 
-    Source: Jordan 2024, arXiv:2404.00498, section 3.6.
+    Source: Jordan 2024, arXiv:2404.00498, on alternating flip.
     """
     if flip == "none":
         return None

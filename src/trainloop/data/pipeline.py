@@ -1,9 +1,9 @@
 """From uint8 images to batches: order, augmentation, normalisation, and the split into training and validation.
 
 The images stay on the device as bytes; each batch is picked, changed and normalised there. The order of an epoch and
-every change are pure functions of (seed, epoch, index), so an epoch can be made again from any batch on, and torch's own
-random streams are never touched. An image comes out bit for bit the same in a batch of any size and with any number of
-threads.
+every change are pure functions of (seed, epoch, index), so an epoch can be made again from any batch on, and torch's
+own random streams are never touched. An image comes out bit for bit the same in a batch of any size and with any number
+of threads.
 
 Order of work on a batch: pick, flip and translate, normalise, cutout, resize to ``image_size``. Translation and cutout
 are thus in pixels of the images as they are stored.

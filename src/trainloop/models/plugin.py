@@ -1,7 +1,7 @@
 """The user's own network: a class in a file, built only if the command line names that file too.
 
-A config can come from anywhere, so a path in it never makes trainloop run that file. ``--plugin path/to/file.py`` on the
-command line does. The file is imported under a private name, from its own path; nothing is added to ``sys.path``.
+A config can come from anywhere, so a path in it never makes trainloop run that file. ``--plugin path/to/file.py`` on
+the command line does. The file is imported under a private name, from its own path; nothing is added to ``sys.path``.
 """
 
 from __future__ import annotations

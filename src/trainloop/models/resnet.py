@@ -1,10 +1,10 @@
 """Residual networks for small images: each block adds what it computes to its own input.
 
-``resnet20`` is the CIFAR-10 network of the paper's section 4.2: three groups of three blocks with 16, 32 and 64 channels.
-Where the shape changes, the shortcut takes every second pixel and fills the new channels with zeros (option A: no
-parameters). ``resnet18`` is the paper's ImageNet network, four groups of two blocks with 64, 128, 256 and 512 channels,
-but for small images: a 3×3 convolution with stride 1 in front and no max pool. Its shortcuts change shape by a 1×1
-convolution (option B).
+``resnet20`` is the CIFAR-10 network of the paper's section 4.2: three groups of three blocks with 16, 32 and 64
+channels. Where the shape changes, the shortcut takes every second pixel and fills the new channels with zeros (option
+A: no parameters). ``resnet18`` is the paper's ImageNet network, four groups of two blocks with 64, 128, 256 and 512
+channels, but for small images: a 3×3 convolution with stride 1 in front and no max pool. Its shortcuts change shape by
+a 1×1 convolution (option B).
 
 For ten classes: 269,722 and 11,173,962 parameters. Initialisation of both: convolutions normal with variance
 2 / (out_channels · K · L) (Kaiming, fan out), BatchNorm scale one and bias zero, the linear layer as torch does it.
