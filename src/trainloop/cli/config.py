@@ -50,7 +50,7 @@ def schema() -> None:
 
     from trainloop.config.outline import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(json_schema(), indent=2))
 
 
 @app.command()

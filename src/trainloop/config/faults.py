@@ -11,7 +11,19 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from trainloop.config.hints import key_hint, section_hint, value_hint
-from trainloop.config.nodes import Entry, MapNode, Node, Path, Place, PlacedFault, ScalarNode, dotted, find, to_text
+from trainloop.config.nodes import (
+    Entry,
+    MapNode,
+    Node,
+    Path,
+    Place,
+    PlacedFault,
+    ScalarNode,
+    dotted,
+    find,
+    printable,
+    to_text,
+)
 from trainloop.config.outline import allowed_values, choices, in_words, properties, section_at, spec_at, without_null
 from trainloop.config.rules import Misfit, MisfitError
 from trainloop.errors import Fault
@@ -92,7 +104,7 @@ def _judge_one(details: ErrorDetails, path: Path, root: MapNode, data: Mapping[s
 
 def _unknown_key(path: Path, root: MapNode, data: Mapping[str, Any]) -> PlacedFault:
     entry = _written(path, root)
-    key, section = str(path[-1]), path[:-1]
+    key, section = printable(str(path[-1])), path[:-1]
     inside = f"in section `{dotted(section)}`" if section else "at the top level"
     spec = section_at(spec_at(section, data) or {}, _data_at(section, data)) or {}
     expected = "one of " + ", ".join(properties(spec))
@@ -123,7 +135,7 @@ def _wrong_value(kind: str, path: Path, root: MapNode, data: Mapping[str, Any]) 
 
 def _what(kind: str, name: str, spec: Mapping[str, Any], entry: Entry) -> str:
     if isinstance(entry.node, MapNode) and not choices(spec):
-        return f"`{name}` is a value, not a section"
+        return f"`{name}` is a {'list' if spec.get('type') == 'array' else 'value'}, not a section"
     value = entry.node.value if isinstance(entry.node, ScalarNode) else ""
     if value is None:
         return f"`{name}` has no value"

@@ -71,6 +71,8 @@ def _by_spelling(key: str, section: str, valid: list[str]) -> str:
         return f"did you mean `{next(known.path for known in keys if known.name == name)}`?"
     if (name := nearest(key, OTHER_KEYS)) is not None:
         return f"did you mean `{OTHER_KEYS[name]}`?"
+    if key.isdecimal():
+        return "is this the rest of a decimal comma? write a point, as in 0.1"
     return "`trainloop config init -` prints every key with its meaning"
 
 
@@ -87,10 +89,16 @@ def section_hint(path: Path, node: Node, spec: Spec) -> str:
     for name, child in next(iter(options.values()))["properties"].items():
         words = tuple(options) if name == "name" and len(options) > 1 else allowed_values(child)
         if text and (word := nearest_value(text, words)) is not None:
-            return f"did you mean `{section}.{name}: {word}`?"
+            return _named(path, name, word, node)
     if "name" in options.get("", {}).get("properties", {}) and text:
-        return f"did you mean `{section}.name: {text}`?"
+        return _named(path, "name", text, node)
     return f"give some of its keys below it: {keys}"
+
+
+def _named(section: Path, key: str, word: str, node: Node) -> str:
+    if node.place.origin.kind == "override":
+        return f"did you mean `{dotted((*section, key))}={word}`?"
+    return f"did you mean `{section[-1]}: {{{key}: {word}}}`?"
 
 
 def value_hint(path: Path, node: Node, spec: Spec) -> str:
@@ -142,7 +150,7 @@ def _number_hint(node: ScalarNode, kind: str) -> str:
         return f"write {int(node.value)}" if kind == "integer" and node.value.is_integer() else ""
     if isinstance(node.value, str):
         if isinstance(plain_value(text), int | float) and node.quoted:
-            return f"remove the quotes: {text}"
+            return f"write the number without quotes: {text}"
         for candidate, advice in _number_candidates(text):
             if isinstance(plain_value(candidate), int | float) and not isinstance(plain_value(candidate), bool):
                 return advice.format(plain_value(candidate))

@@ -24,6 +24,7 @@ from trainloop.errors import ConfigError, Fault
 
 _DEFAULT = Place(Origin("default"), (0, 0, 0))
 _ABSENT = object()
+MAX_LISTED = 100
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,15 @@ def load_config(path: Path | None, overrides: Sequence[str | Override] = ()) -> 
         config, wrong = _validate(root)
         faults += wrong
     if faults or config is None:
-        raise ConfigError([placed.fault for placed in sorted(faults, key=lambda placed: placed.rank)])
+        raise ConfigError(_listed(faults))
     return LoadedConfig(config, _origins(config, root), path)
+
+
+def _listed(faults: list[PlacedFault]) -> list[Fault]:
+    """Return the faults in reading order; beyond a hundred only their number helps."""
+    listed = [placed.fault for placed in sorted(faults, key=lambda placed: placed.rank)]
+    more = len(listed) - MAX_LISTED
+    return listed if more <= 0 else [*listed[:MAX_LISTED], Fault(f"and {more} more faults like these")]
 
 
 def _read_file(path: Path, faults: list[PlacedFault]) -> MapNode | None:

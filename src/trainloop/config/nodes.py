@@ -105,11 +105,11 @@ def to_text(node: Node, limit: int = 60) -> str:
 
 def _pieces(node: Node) -> Iterator[str]:
     if isinstance(node, MapNode):
-        yield "{" + ", ".join(f"{key}: {to_text(entry.node)}" for key, entry in node.entries.items()) + "}"
+        yield "{" + ", ".join(f"{printable(key)}: {to_text(entry.node)}" for key, entry in node.entries.items()) + "}"
     elif isinstance(node, ListNode):
         yield "[" + ", ".join(to_text(item) for item in node.items) + "]"
     else:
-        yield from node.text.split() or ["nothing"]
+        yield from map(printable, node.text.split() or ["nothing"])
 
 
 def find(root: MapNode, path: Path) -> Entry | None:
@@ -128,5 +128,12 @@ def find(root: MapNode, path: Path) -> Entry | None:
 
 def dotted(path: Path) -> str:
     """Return ``optimizer.groups[0].match`` for ``("optimizer", "groups", 0, "match")``."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{printable(part)}" for part in path)
     return text.removeprefix(".")
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with control characters and the like escaped, so that it is safe on a terminal."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainloop.config.nodes import Entry, MapNode, Node, Origin, Place, PlacedFault, ScalarNode, to_data
+from trainloop.config.nodes import Entry, MapNode, Node, Origin, Place, PlacedFault, ScalarNode, printable, to_data
 from trainloop.config.outline import choices, spec_at
 from trainloop.config.reader import read_yaml
 from trainloop.config.scalars import plain_value
@@ -41,7 +41,7 @@ def apply_overrides(root: MapNode, overrides: Sequence[str | Override], faults: 
 
 
 def _apply(root: MapNode, override: Override, number: int, faults: list[PlacedFault]) -> None:
-    origin = Origin("override", override.shown_as or f"--set {override.text}")
+    origin = Origin("override", printable(override.shown_as or f"--set {override.text}"))
 
     def locate(line: int, column: int) -> Place:
         return Place(origin, (1, number, column + 1000 * line))
@@ -51,7 +51,7 @@ def _apply(root: MapNode, override: Override, number: int, faults: list[PlacedFa
     parts = tuple(part.strip() for part in key.split("."))
     if what := _form_fault(equals, parts):
         help = f"for instance: {EXAMPLE}"
-        faults.append(PlacedFault(start.rank, Fault(what, origin.where, override.text, "KEY=VALUE", help)))
+        faults.append(PlacedFault(start.rank, Fault(what, origin.where, printable(override.text), "KEY=VALUE", help)))
     elif (node := _value(text.strip(), locate, faults)) is not None:
         _put(root, parts, Entry(start, node))
 

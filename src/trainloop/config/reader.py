@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import yaml
 
-from trainloop.config.nodes import Entry, ListNode, MapNode, Node, Place, PlacedFault, ScalarNode
+from trainloop.config.nodes import Entry, ListNode, MapNode, Node, Place, PlacedFault, ScalarNode, printable
 from trainloop.config.scalars import plain_value
 from trainloop.config.syntax import Locate, syntax_fault
 from trainloop.errors import Fault
 
 MAX_DEPTH = 12
-MAX_VALUES = 2000
+MAX_VALUES = 1000
 
 
 def read_yaml(text: str, locate: Locate, faults: list[PlacedFault]) -> Node | None:
@@ -155,7 +155,12 @@ class _Reader:
     def _add(self, node: MapNode, key: str, event: yaml.Event, value: Node | None) -> None:
         if key in node.entries:
             first = node.entries[key].key_place.origin.where
-            self.fault(event, f"`{key}` is given twice in one section", found=key, help=f"first at {first}; keep one")
+            self.fault(
+                event,
+                f"`{printable(key)}` is given twice in one section",
+                found=printable(key),
+                help=f"first at {first}; keep one",
+            )
         elif value is not None:
             node.entries[key] = Entry(self.place(event), value)
 

@@ -130,7 +130,7 @@ def _warmup_ends(config: RunConfig) -> Iterator[Misfit]:
     warmup, epochs = config.schedule.warmup_epochs, config.train.epochs
     if warmup >= epochs:
         yield Misfit(
-            f"schedule.warmup_epochs {warmup:g} is as long as the run, train.epochs {epochs}",
+            f"schedule.warmup_epochs {warmup:g} is not shorter than the run, train.epochs {epochs}",
             ("schedule.warmup_epochs", "train.epochs"),
             f"a number < {epochs}",
             "shorten the warm-up or train longer",
@@ -143,7 +143,9 @@ def _milestones_rise(config: RunConfig) -> Iterator[Misfit]:
         milestones = schedule.milestones
         if any(later <= earlier for earlier, later in itertools.pairwise(milestones)):
             yield Misfit(
-                "schedule.milestones must rise from one to the next", ("schedule.milestones",), "such as [30, 60, 80]"
+                "schedule.milestones must rise from one to the next",
+                ("schedule.milestones",),
+                "rising epochs, such as [30, 60, 80]",
             )
 
 

@@ -9,7 +9,6 @@ from trainloop.config.suggest import nearest
 from trainloop.errors import ConfigError
 
 MAX_BYTES = 1 << 20
-_START = "`trainloop config init PATH` writes a commented config to start from"
 
 
 def read_text(path: Path) -> str:
@@ -74,7 +73,11 @@ def _yaml_files(folder: Path) -> list[Path]:
 
 def _inside(folder: Path) -> str:
     files = _yaml_files(folder)
-    return f"name one of its files: {_listed(files)}" if files else f"it holds no YAML file; {_START}"
+    return (
+        f"name one of its files: {_listed(files)}"
+        if files
+        else f"it holds no YAML file; {_start(folder / 'config.yaml')}"
+    )
 
 
 def _elsewhere(path: Path) -> str:
@@ -83,7 +86,11 @@ def _elsewhere(path: Path) -> str:
     stems = {file.stem: file for file in reversed(files)}
     if (stem := nearest(path.stem, stems)) is not None:
         return f"did you mean {stems[stem]}?"
-    return f"there are: {_listed(files)}" if files else _START
+    return f"there are: {_listed(files)}" if files else _start(path)
+
+
+def _start(path: Path) -> str:
+    return f"`trainloop config init {path}` writes a commented config to start from"
 
 
 def _listed(files: list[Path], limit: int = 6) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 # What other trainers call a key (normalised), and what it is called here.
@@ -97,6 +98,8 @@ OTHER_VALUES: dict[str, tuple[str, ...]] = {
     "bfloat16": ("bf16",),
     "float16": ("fp16",),
     "half": ("fp16",),
+    "16": ("fp16",),
+    "32": ("fp32",),
     "float32": ("fp32",),
     "float": ("fp32",),
     "step": ("multistep",),
@@ -113,6 +116,7 @@ OTHER_VALUES: dict[str, tuple[str, ...]] = {
 }
 
 
+@functools.lru_cache(maxsize=1024)
 def normal(word: str) -> str:
     """Return the word in lower case with ``-`` and camelCase as ``_``: ``batchSize`` and ``batch-size`` agree."""
     humps = "".join(f"_{c}" if c.isupper() and i and word[i - 1].islower() else c for i, c in enumerate(word))
@@ -161,5 +165,5 @@ def nearest(word: str, candidates: Iterable[str], limit: int | None = None) -> s
 def nearest_value(word: str, candidates: Iterable[str]) -> str | None:
     """Return the allowed value that ``word`` most likely means, by spelling or by its name elsewhere."""
     values = tuple(candidates)
-    near = nearest(word, values)
-    return near or next((value for value in OTHER_VALUES.get(normal(word), ()) if value in values), None)
+    known_as = next((value for value in OTHER_VALUES.get(normal(word), ()) if value in values), None)
+    return known_as or nearest(word, values)

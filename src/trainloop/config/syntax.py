@@ -14,12 +14,13 @@ Locate = Callable[[int, int], Place]
 
 # (part of PyYAML's problem, show where the construct began instead of where it failed, what, help)
 _MESSAGES: tuple[tuple[str, bool, str, str], ...] = (
-    ("character '\\t'", False, "a tab is used to indent", "indent with spaces; YAML forbids tabs there"),
+    ("character '\\t'", False, "a tab where YAML wants spaces", "use spaces to indent and after a colon"),
     (
         "mapping values are not allowed here",
         False,
         "a `:` where no key can stand",
-        "indent the keys of a section alike, and put quotes around text that holds `: `",
+        "look at the line above too: each key needs its `: `, the keys of a section one indentation; "
+        "put quotes around text that holds `: `",
     ),
     (
         "could not find expected ':'",
