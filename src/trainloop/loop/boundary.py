@@ -7,6 +7,7 @@ accelerator the losses are read back in one transfer a group.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from trainloop.errors import NonFiniteError
 from trainloop.loop.events import Event, StepRecord, StepsDone
 from trainloop.loop.step import StepResult
 
-MAX_PENDING_STEPS = 64
+MAX_PENDING_STEPS = 1_000
 MAX_PENDING_SECONDS = 0.25
 
 
@@ -107,8 +108,10 @@ def correct_counts(pending: list[_Pending]) -> list[int]:
     """Return how many images each step classified correctly; one pass over all of them."""
     predictions = torch.cat([entry.result.logits for entry in pending]).argmax(dim=1)
     right = predictions == torch.cat([entry.labels for entry in pending])
-    sizes = [entry.labels.shape[0] for entry in pending]
-    return [int(part.sum()) for part in torch.split(right.cpu(), sizes)]
+    running = right.cumsum(0)
+    ends = torch.tensor([entry.labels.shape[0] for entry in pending], device=running.device).cumsum(0) - 1
+    totals: list[int] = running[ends].tolist()
+    return [total - before for before, total in itertools.pairwise([0, *totals])]
 
 
 def non_finite(record: StepRecord) -> NonFiniteError:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from array import array
+from collections.abc import Sequence
 from typing import Any
 
-from trainloop.loop.events import EpochDone, Event, StepRecord, StepsDone, TestDone
+from trainloop.loop.events import EpochDone, Event, StepsDone, TestDone
 
 TRAIN, HELD_OUT, TEST = "#0072B2", "#E69F00", "#000000"
 """colours of Okabe & Ito 2008, which colour-blind readers can tell apart"""
@@ -13,17 +15,21 @@ MAX_POINTS = 2_000
 
 
 class History:
-    """Keep what the curves need."""
+    """Keep what the curves need; the steps in plain arrays, for a list of objects would keep the garbage collector busy."""
 
     def __init__(self) -> None:
-        self.steps: list[StepRecord] = []
+        self.steps = array("q")
+        self.losses = array("d")
+        self.lrs = array("d")
         self.epochs: list[EpochDone] = []
         self.test: tuple[float, float] | None = None
 
     def handle(self, event: Event) -> None:
         """Keep steps, epochs and the test."""
         if isinstance(event, StepsDone):
-            self.steps.extend(event.records)
+            self.steps.extend(record.step for record in event.records)
+            self.losses.extend(record.loss for record in event.records)
+            self.lrs.extend(record.lr for record in event.records)
         elif isinstance(event, EpochDone):
             self.epochs.append(event)
         elif isinstance(event, TestDone):
@@ -51,8 +57,7 @@ def curves_png(history: History, title: str) -> bytes:
     figure.suptitle(title, fontsize=11)
     _draw_loss(loss_axes, history)
     _draw_accuracy(accuracy_axes, history)
-    steps = _thinned(history.steps)
-    lr_axes.plot([r.step for r in steps], [r.lr for r in steps], color=TRAIN, linewidth=1.2)
+    lr_axes.plot(_thinned(history.steps), _thinned(history.lrs), color=TRAIN, linewidth=1.2)
     lr_axes.set(ylabel="lr", xlabel="step")
     for axes in (loss_axes, accuracy_axes, lr_axes):
         axes.grid(alpha=0.25)
@@ -63,14 +68,13 @@ def curves_png(history: History, title: str) -> bytes:
 
 
 def _draw_loss(axes: Any, history: History) -> None:
-    steps = _thinned(history.steps)
-    axes.plot([r.step for r in steps], [r.loss for r in steps], color=TRAIN, linewidth=0.6, alpha=0.35)
+    axes.plot(_thinned(history.steps), _thinned(history.losses), color=TRAIN, linewidth=0.6, alpha=0.35)
     ends = [e.step for e in history.epochs]
     axes.plot(ends, [e.train_loss for e in history.epochs], color=TRAIN, marker="o", markersize=3, label="train")
     if any(e.val_loss is not None for e in history.epochs):
         axes.plot(ends, [e.val_loss for e in history.epochs], color=HELD_OUT, marker="s", markersize=3, label="val")
     if history.test:
-        axes.plot([history.steps[-1].step], [history.test[0]], color=TEST, marker="*", linestyle="", label="test")
+        axes.plot([history.steps[-1]], [history.test[0]], color=TEST, marker="*", linestyle="", label="test")
     axes.set(ylabel="loss")
     axes.legend(loc="upper right", fontsize=8)
 
@@ -85,10 +89,10 @@ def _draw_accuracy(axes: Any, history: History) -> None:
     if history.test:
         percent = 100 * history.test[1]
         label = f"test, at the end: {percent:.2f} %"
-        axes.plot([history.steps[-1].step], [percent], color=TEST, marker="*", linestyle="", label=label)
+        axes.plot([history.steps[-1]], [percent], color=TEST, marker="*", linestyle="", label=label)
     axes.set(ylabel="accuracy, %")
     axes.legend(loc="lower right", fontsize=8)
 
 
-def _thinned(records: list[StepRecord]) -> list[StepRecord]:
-    return records[:: max(1, len(records) // MAX_POINTS)]
+def _thinned(values: Sequence[float]) -> Sequence[float]:
+    return values[:: max(1, len(values) // MAX_POINTS)]
