@@ -122,3 +122,32 @@ def test_the_lock_can_be_had_again(tmp_path):
     for _ in range(2):
         with files.one_writer(tmp_path):
             pass
+
+
+def test_a_line_that_does_not_fit_leaves_no_half(tmp_path):
+    resource = pytest.importorskip("resource", reason="needs RLIMIT_FSIZE")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old_handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    stream = files.AppendFile(tmp_path / "log", fresh=True)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+        stream.append("1234567\n")
+        with pytest.raises(ResourceError, match="no space left to write log"):
+            stream.append("too long a line\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, old_handler)
+        stream.close()
+    assert (tmp_path / "log").read_text() == "1234567\n"
+
+
+@pytest.mark.parametrize(("content", "kept"), [([], False), (["metrics.jsonl"], True), ([".hidden"], True)])
+def test_only_a_folder_without_content_is_removed(tmp_path, content, kept):
+    folder = tmp_path / "run"
+    with_lock = [*content, files.LOCK_NAME]
+    folder.mkdir()
+    for name in with_lock:
+        (folder / name).write_text("")
+    files.remove_if_unused(folder)
+    assert folder.exists() == kept
+    assert not kept or sorted(file.name for file in folder.iterdir()) == sorted(with_lock)

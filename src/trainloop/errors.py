@@ -145,11 +145,11 @@ class InterruptedRunError(TrainloopError):
     """The run was stopped by a signal.
 
     Args:
-        what: what was interrupted and what was kept.
+        what: which signal came.
+        where, found, help: what is kept, and how to go on; see :class:`Fault`.
         exit_code: 130 for Ctrl-C, 143 for SIGTERM.
-        help: the command that goes on.
     """
 
-    def __init__(self, what: str, *, exit_code: int = 130, help: str = "") -> None:
-        super().__init__(what, help=help)
+    def __init__(self, what: str, *, where: str = "", found: str = "", help: str = "", exit_code: int = 130) -> None:
+        super().__init__(what, where=where, found=found, help=help)
         self.exit_code = exit_code

@@ -89,6 +89,13 @@ def make_new_folder(path: Path) -> bool:
     return True
 
 
+def remove_if_unused(folder: Path) -> None:
+    """Remove a folder that holds nothing but its own lock; leave every other one as it is."""
+    if folder.is_dir() and {file.name for file in folder.iterdir()} <= {LOCK_NAME}:
+        (folder / LOCK_NAME).unlink(missing_ok=True)
+        folder.rmdir()
+
+
 class AppendFile:
     """A text file that grows by whole lines, each call flushed to the operating system in one write.
 
@@ -114,9 +121,15 @@ class AppendFile:
             self._write_all(content)
 
     def _write_all(self, content: bytes) -> None:
+        start = os.fstat(self._stream.fileno()).st_size
         view = memoryview(content)
-        while view:
-            view = view[self._stream.write(view) :]
+        try:
+            while view:
+                view = view[self._stream.write(view) :]
+        except OSError:
+            # A reader must never meet half a line.
+            os.ftruncate(self._stream.fileno(), start)
+            raise
 
     def close(self) -> None:
         """Flush to the disk and close."""

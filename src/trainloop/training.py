@@ -13,7 +13,7 @@ from trainloop.config import dump_yaml, load_config
 from trainloop.config.schema import RunConfig
 from trainloop.data.dataset import Dataset
 from trainloop.device import choose_device, device_name, environment, peak_memory_mib, set_knobs
-from trainloop.errors import ResourceError
+from trainloop.errors import InterruptedRunError, ResourceError
 from trainloop.files import AppendFile
 from trainloop.loop.events import Broadcast, RunFinished, RunStarted, Sink
 from trainloop.loop.trainer import Outcome, Training, run_training
@@ -57,10 +57,12 @@ def train(
     resolved = config if isinstance(config, RunConfig) else load_config(Path(config)).config
     stem = name or ("run" if isinstance(config, RunConfig) else Path(config).stem)
     set_knobs(resolved)
-    with memory_faults(resolved):
+    with (
+        memory_faults(resolved),
+        open_run_folder(Path(run_dir) if run_dir else None, f"{stem}-{resolved.mode}") as folder,
+    ):
         training, dataset = build_training(resolved, announce, [Path(plugin) for plugin in plugins])
-        with open_run_folder(Path(run_dir) if run_dir else None, f"{stem}-{resolved.mode}") as folder:
-            return train_in_folder(resolved, training, dataset, folder, sinks)
+        return train_in_folder(resolved, training, dataset, folder, sinks)
 
 
 def train_in_folder(
@@ -72,7 +74,7 @@ def train_in_folder(
     history = History()
     metrics = MetricsFile(AppendFile(folder.metrics_path, fresh=True), every=config.log.every)
     emit = Broadcast([metrics, history, *sinks])
-    with contextlib.closing(emit):
+    with contextlib.closing(emit), interruption_says(folder):
         emit(
             RunStarted(
                 facts=header(config, training, dataset, folder),
@@ -152,6 +154,21 @@ def data_facts(dataset: Dataset) -> dict[str, object]:
         "mean": list(dataset.mean),
         "std": list(dataset.std),
     }
+
+
+@contextlib.contextmanager
+def interruption_says(folder: RunFolder) -> Iterator[None]:
+    """Add to an interruption what is kept of the run, and how to go on."""
+    try:
+        yield
+    except InterruptedRunError as error:
+        raise InterruptedRunError(
+            error.faults[0].what,
+            where=str(folder.path),
+            found=f"{folder.metrics_path.name} holds the steps so far; no weights are saved",
+            help="start the command again; a run begins from the first step, in a new folder",
+            exit_code=error.exit_code,
+        ) from None
 
 
 @contextlib.contextmanager

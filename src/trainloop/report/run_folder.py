@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainloop.errors import UsageError
-from trainloop.files import make_folder, make_new_folder, one_writer, write_bytes, write_text
+from trainloop.files import make_folder, make_new_folder, one_writer, remove_if_unused, write_bytes, write_text
 
 RUNS = Path("runs")
 CONFIG = "config.yaml"
@@ -64,7 +64,7 @@ def as_json(facts: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def open_run_folder(path: Path | None, name: str) -> Iterator[RunFolder]:
-    """Make the folder of a new run and hold its lock.
+    """Make the folder of a new run and hold its lock; a folder made here goes again if the run leaves nothing in it.
 
     Args:
         path: the folder that was asked for; None makes ``runs/<name>-<date>-<time>``.
@@ -75,10 +75,15 @@ def open_run_folder(path: Path | None, name: str) -> Iterator[RunFolder]:
         RunFolderBusyError: another process writes it.
         ResourceError: it cannot be written.
     """
+    existed = path is not None and path.exists()
     folder = _given(path) if path is not None else _automatic(name)
-    with one_writer(folder):
-        _refuse_a_second_run(folder)
-        yield RunFolder(folder)
+    try:
+        with one_writer(folder):
+            _refuse_a_second_run(folder)
+            yield RunFolder(folder)
+    finally:
+        if not existed:
+            remove_if_unused(folder)
 
 
 def _given(path: Path) -> Path:
