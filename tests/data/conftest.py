@@ -130,3 +130,8 @@ def write_folder():
 @pytest.fixture(scope="session")
 def write_tar():
     return _write_tar
+
+
+@pytest.fixture(scope="session")
+def make_png():
+    return png

@@ -247,6 +247,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
         if newurl.split(":", 1)[0].lower() not in self._limits.schemes:
+            fp.close()
             raise DataError(
                 "the host redirects away from https", where=req.full_url, found=newurl, help="try another source"
             )

