@@ -25,7 +25,7 @@ def key_hint(path: Path, root: MapNode, data: Mapping[str, Any]) -> str:
         return _other_choice(key, path[:-1], chosen, others, root)
     if nested := _nested(key, section):
         return nested
-    return _elsewhere(key, section) or _by_spelling(key, section, valid)
+    return _elsewhere(key, section) or _by_beginning(key, section, valid) or _by_spelling(key, section, valid)
 
 
 def _did_you_mean(section: str, name: str) -> str:
@@ -61,6 +61,11 @@ def _elsewhere(key: str, section: str) -> str:
     if (known_as := OTHER_KEYS.get(normal(key))) is not None:
         return f"did you mean `{known_as}`?"
     return ""
+
+
+def _by_beginning(key: str, section: str, valid: list[str]) -> str:
+    name = next((name for name in valid if name.startswith(f"{normal(key)}_")), None)
+    return _did_you_mean(section, name) if name is not None else ""
 
 
 def _by_spelling(key: str, section: str, valid: list[str]) -> str:
@@ -115,7 +120,7 @@ def value_hint(path: Path, node: Node, spec: Spec) -> str:
     kind = plain.get("type")
     if kind == "array":
         return f"write a list, in brackets: [{to_text(node)}]"
-    if kind == "string" and node.text:
+    if kind == "string" and not isinstance(node.value, str):
         return f"put quotes around it: '{node.text}'"
     if kind == "boolean":
         return _boolean_hint(node)

@@ -109,10 +109,9 @@ def _validate(root: MapNode) -> tuple[RunConfig | None, list[PlacedFault]]:
     judged = misread_paths(root, data)
     while True:
         placed += [one.placed for one in judged if not _touches(one, ignored)]
-        if any(one.is_misfit for one in judged):
+        left_out = [_leave_out(data, one, ignored) for one in judged if not one.is_misfit]
+        if judged and not any(left_out):
             return None, placed
-        for one in judged:
-            _leave_out(data, one, ignored)
         _fill_names(data)
         try:
             return RunConfig.model_validate_json(json.dumps(data)), placed
@@ -132,17 +131,21 @@ def _touches(judged: Judged, ignored: set[KeyPath]) -> bool:
     return any(path[:end] in ignored for path in judged.involved for end in range(1, len(path) + 1))
 
 
-def _leave_out(data: dict[str, Any], judged: Judged, ignored: set[KeyPath]) -> None:
+def _leave_out(data: dict[str, Any], judged: Judged, ignored: set[KeyPath]) -> bool:
+    """Take the faulty key out of ``data``; return whether that changed anything."""
     path = judged.path
     ignored.add(path)
-    if len(path) == 2 and path[1] == "name" and _mend_name(data, str(path[0])):
-        return
+    if len(path) == 2 and path[1] == "name" and "discriminator" in json_schema()["properties"][path[0]]:
+        if _mend_name(data, str(path[0])):
+            return True
+        path = path[:1]
     # An item is left out with its whole list, so that the places of its neighbours stay right.
     until_list = next((end for end, part in enumerate(path) if isinstance(part, int)), len(path))
     path = path[:until_list]
     while path and not _remove(data, path):
         path = path[:-1]
     ignored.add(path)
+    return bool(path)
 
 
 def _mend_name(data: dict[str, Any], section: str) -> bool:

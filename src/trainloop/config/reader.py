@@ -16,7 +16,7 @@ from trainloop.config.syntax import Locate, syntax_fault
 from trainloop.errors import Fault
 
 MAX_DEPTH = 12
-MAX_VALUES = 1000
+MAX_VALUES = 500
 
 
 def read_yaml(text: str, locate: Locate, faults: list[PlacedFault]) -> Node | None:

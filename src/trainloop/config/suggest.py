@@ -145,8 +145,8 @@ def distance(left: str, right: str, limit: int) -> int:
 
 
 def allowed_edits(word: str) -> int:
-    """Return how many edits a misspelling of ``word`` may have: one up to 4 letters, then about a third."""
-    return 1 if len(word) <= 4 else min(4, len(word) // 3 + 1)
+    """Return how many edits a misspelling of ``word`` may have: a third of its letters, from 1 to 3."""
+    return max(1, min(3, len(word) // 3))
 
 
 def nearest(word: str, candidates: Iterable[str], limit: int | None = None) -> str | None:
