@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trainloop.config import LoadedConfig, dump_yaml, load_config
 from trainloop.errors import UsageError
+
+if TYPE_CHECKING:
+    from trainloop.config import LoadedConfig
 
 app = typer.Typer(help="Show, describe or start a config.", no_args_is_help=True)
 
@@ -24,17 +26,20 @@ def show(
     origin: Annotated[bool, typer.Option("--origin", help="Say beside each value where it comes from.")] = False,
 ) -> None:
     """Print every value that applies: the defaults, then the file, then --set."""
+    from trainloop.config import dump_yaml, load_config
+
     loaded = load_config(config, overrides or ())
     typer.echo("".join(_with_origins(loaded)) if origin else dump_yaml(loaded.config), nl=False)
 
 
 def _with_origins(loaded: LoadedConfig) -> Iterator[str]:
     from trainloop.config.dump import yaml_lines
+    from trainloop.config.nodes import dotted
 
     lines = list(yaml_lines(loaded.config))
     width = max(len(line) for line, _ in lines)
     for line, path in lines:
-        place = loaded.origins.get(".".join(path))
+        place = loaded.origins.get(dotted(path))
         comment = f"{line:{width}}  # {_one_line(place.where) or place.kind}" if place is not None else line
         yield f"{comment}\n"
 
