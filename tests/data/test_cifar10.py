@@ -85,7 +85,7 @@ def test_one_flipped_byte_is_found(stored, tiny):
     assert f"{path}: the content is not CIFAR-10's" in message
     assert hashlib.sha256(path.read_bytes()).hexdigest() in message
     assert tiny.files[0].sha256 in message
-    assert "remove it, then run `trainloop data fetch`" in message
+    assert "run `trainloop data fetch`" in message
 
 
 def test_label_out_of_range_names_file_and_record(stored, tiny):

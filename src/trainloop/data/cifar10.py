@@ -35,7 +35,6 @@ Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
 
 HOW_TO_GET = "run `trainloop data fetch`, or `trainloop data import PATH` with a copy that you have"
-AGAIN = "remove it, then " + HOW_TO_GET
 
 
 @dataclass(frozen=True)
@@ -208,7 +207,7 @@ def _content(path: Path, size: int) -> bytes | None:
 
 
 def find_fault(
-    content: bytes | None, file: BatchFile, files: Sequence[BatchFile], *, where: str, help: str = AGAIN
+    content: bytes | None, file: BatchFile, files: Sequence[BatchFile], *, where: str, help: str = HOW_TO_GET
 ) -> Fault | None:
     """Say what is wrong with the content of one file, or None when it is right.
 

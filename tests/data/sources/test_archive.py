@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
+import random
 import sys
 import tarfile
 from pathlib import Path
@@ -142,3 +144,17 @@ def test_members_are_read_without_their_leading_dot(tmp_path, tiny, write_tar):
 def test_folder_in_place_of_an_archive_is_refused(tmp_path):
     with pytest.raises(DataError, match="cannot read the archive"):
         list(archive.members(tmp_path))
+
+
+def test_any_damage_gives_a_data_error_or_contents(tmp_path, tiny, write_tar):
+    randomness = random.Random(12)
+    members = {f"cifar-10-batches-bin/{name}": content for name, content in tiny.contents.items()}
+    archives = [write_tar(tmp_path / "a.tar", members, mode).read_bytes() for mode in ("w", "w:gz")]
+    for _ in range(200):
+        content = bytearray(randomness.choice(archives))
+        for _ in range(randomness.randint(1, 8)):
+            block = 512 * randomness.randrange(len(content) // 512)
+            content[block + randomness.randrange(512)] = randomness.randrange(256)
+        (tmp_path / "a.tar").write_bytes(bytes(content))
+        with contextlib.suppress(DataError):
+            read_all(tmp_path / "a.tar", tiny)

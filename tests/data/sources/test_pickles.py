@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import pickle
+import random
 import struct
 import sys
 
@@ -168,3 +170,18 @@ def test_only_five_names_can_be_looked_up():
         "numpy.dtype",
         "_codecs.encode",
     }
+
+
+def test_any_damage_gives_a_data_error_or_a_batch(tiny):
+    randomness = random.Random(11)
+    official, newer = tiny.python()["data_batch_1"], pickle.dumps(batch(), 4)
+    for _ in range(500):
+        content = bytearray(randomness.choice((official, newer)))
+        for _ in range(randomness.randint(1, 5)):
+            # The instructions stand before and after the pixels.
+            position = randomness.choice((randomness.randrange(200), -1 - randomness.randrange(60)))
+            content[position] = randomness.choice(b".(RcbtuQq}]\x80\xff\x00")
+        with contextlib.suppress(DataError):
+            pixels, labels = read_batch(bytes(content), ROWS, PIXEL_BYTES, "file")
+            assert len(pixels) == ROWS * PIXEL_BYTES
+            assert isinstance(labels, list)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+import warnings
 from typing import Any
 
 from trainloop.errors import DataError
@@ -156,8 +157,11 @@ def read_batch(content: bytes, records: int, row_bytes: int, where: str) -> tupl
         DataError: it is not such a batch, or does what a batch never does.
     """
     try:
-        _check_instructions(content, 1_000 + MAX_INSTRUCTIONS_AN_IMAGE * records)
-        batch = _Unpickler(io.BytesIO(content), encoding="latin-1").load()
+        with warnings.catch_warnings():
+            # Odd escapes in its texts would make Python complain to the user about the reader's code.
+            warnings.simplefilter("ignore")
+            _check_instructions(content, 1_000 + MAX_INSTRUCTIONS_AN_IMAGE * records)
+            batch = _Unpickler(io.BytesIO(content), encoding="latin-1").load()
         named = {_text(key): value for key, value in batch.items()}
         return _pixels(named["data"], (records, row_bytes)), list(named["labels"])
     except _RefusedError as error:
