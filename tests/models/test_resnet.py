@@ -46,6 +46,7 @@ def test_a_block_whose_branch_gives_zero_passes_its_input_on() -> None:
 
 def test_convolutions_start_with_the_documented_variance() -> None:
     torch.manual_seed(0)
-    weight = resnet18().groups[3][1].conv2.weight
+    weight = resnet18().groups[3][0].conv1.weight
+    assert weight.shape == (512, 256, 3, 3)
     assert weight.var().item() == pytest.approx(2 / (512 * 9), rel=0.01)
     assert weight.mean().item() == pytest.approx(0, abs=1e-4)

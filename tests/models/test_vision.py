@@ -65,6 +65,12 @@ def test_an_unknown_argument_lists_the_accepted(build: Build) -> None:
     assert (fault.expected, fault.help) == ("dropout", "did you mean 'dropout'?")
 
 
+def test_only_arguments_that_a_config_can_hold_are_accepted(build: Build) -> None:
+    fault = refused(build, "efficientnet_b0", norm_layer="batch").faults[0]
+    assert fault.what == "efficientnet_b0 has no argument 'norm_layer'"
+    assert fault.expected == "last_channel, stochastic_depth_prob"
+
+
 def test_the_helper_heads_cannot_be_switched_on(build: Build) -> None:
     fault = refused(build, "googlenet", aux_logits=True).faults[0]
     assert fault.what == "googlenet has no argument 'aux_logits'"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from typing import get_args
 
 import torchvision
 from torch import nn
@@ -18,6 +19,7 @@ from trainloop.errors import ModelError
 from trainloop.models.arguments import RESIZE_HELP, ModelContext, check_arguments, first_line, refuse_arguments
 
 PREFIX = "torchvision."
+SCALARS = (bool, int, float, str)
 # These builders read arguments that do not stand in the signature of the class.
 HIDDEN_ARGUMENTS: dict[str, tuple[str, ...]] = {"MobileNetV3": ("width_mult", "reduced_tail", "dilated")}
 
@@ -73,10 +75,15 @@ def _fixed_arguments(context: ModelContext) -> dict[str, object]:
 
 
 def _settable_arguments(constructor: type) -> set[str]:
-    """Return the arguments that hold one number or word and that the builder itself leaves open."""
-    parameters = inspect.signature(constructor).parameters.values()
-    scalars = {item.name for item in parameters if isinstance(item.default, bool | int | float | str | None)}
+    """Return the arguments that hold one number or word, so that a config can set them."""
+    parameters = inspect.signature(constructor, eval_str=True).parameters.values()
+    scalars = {item.name for item in parameters if isinstance(item.default, SCALARS) or _may_be_scalar(item)}
     return scalars.union(HIDDEN_ARGUMENTS.get(constructor.__name__, ()))
+
+
+def _may_be_scalar(parameter: inspect.Parameter) -> bool:
+    """Say whether an argument that is None unless set may be a number or a word."""
+    return parameter.default is None and any(kind in SCALARS for kind in get_args(parameter.annotation))
 
 
 def _refuse_size(name: str, context: ModelContext, error: Exception) -> ModelError:
