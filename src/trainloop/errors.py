@@ -21,8 +21,7 @@ exception outside this tree.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 INTERNAL_ERROR_EXIT_CODE = 70
@@ -51,13 +50,6 @@ class Fault:
         head = f"{self.where}: {self.what}" if self.where else self.what
         facts = (("found", self.found), ("expected", self.expected), ("help", self.help))
         return "\n".join([head, *(f"  {name}: {text}" for name, text in facts if text)])
-
-
-def nearest(name: str, known: Iterable[str], *, count: int = 3) -> tuple[str, ...]:
-    """Return the known names that look most like a mistyped one, the best first; empty when none comes near."""
-    by_lower = {known_name.lower(): known_name for known_name in known}
-    matches = difflib.get_close_matches(name.lower(), by_lower, n=count, cutoff=0.6)
-    return tuple(by_lower[match] for match in matches)
 
 
 class TrainloopError(Exception):

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from trainloop.config.schema import Scalar
-from trainloop.errors import ModelError, nearest
+from trainloop.config.suggest import nearest
+from trainloop.errors import ModelError
 
 RESIZE_HELP = "resize the images: data.image_size: 224 suits every torchvision model"
 Parameters = Mapping[str, inspect.Parameter]
@@ -67,7 +68,7 @@ def check_arguments(model: str, args: Mapping[str, Scalar], accepted: Iterable[s
                 where=f"model.args.{name}",
                 found=f"{name}: {value}",
                 expected=", ".join(known) or "no arguments",
-                help=f"did you mean {close[0]!r}?" if close else "",
+                help=f"did you mean {close!r}?" if close else "",
             )
 
 

@@ -10,7 +10,8 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from trainloop.config.schema import ModelConfig, Scalar
-from trainloop.errors import ModelError, PluginError, TrainloopError, nearest
+from trainloop.config.suggest import nearest
+from trainloop.errors import ModelError, PluginError, TrainloopError
 from trainloop.models.arguments import (
     RESIZE_HELP,
     ModelContext,
@@ -128,7 +129,7 @@ def _unknown(name: str) -> ModelError:
         where="model.name",
         found=name,
         expected=f"{', '.join(MODELS)}, a classifier of torchvision, or path/to/file.py:Class",
-        help=f"did you mean {' or '.join(close)}?" if close else "`trainloop models` lists them all",
+        help=f"did you mean {close}?" if close else "`trainloop models` lists them all",
     )
 
 

@@ -18,7 +18,8 @@ from types import ModuleType
 from torch import nn
 
 from trainloop.config.schema import Scalar
-from trainloop.errors import PluginError, nearest
+from trainloop.config.suggest import nearest
+from trainloop.errors import PluginError
 from trainloop.models.arguments import first_line
 
 FORM = "path/to/file.py:Class"
@@ -120,7 +121,7 @@ def find_class(module: ModuleType, file: Path, class_name: str) -> type[nn.Modul
         where=str(file),
         found=class_name if found is None else f"{class_name} is a {type(found).__name__}",
         expected=", ".join(networks) or "a class derived from torch.nn.Module",
-        help=f"did you mean {close[0]!r}?" if close else "",
+        help=f"did you mean {close!r}?" if close else "",
     )
 
 
