@@ -11,7 +11,15 @@ from safetensors.torch import load_file
 import trainloop
 from trainloop.config import load_config
 from trainloop.config.schema import RunConfig
-from trainloop.errors import CheckpointError, DataError, InterruptedRunError, NonFiniteError, ResourceError, UsageError
+from trainloop.errors import (
+    CheckpointError,
+    DataError,
+    InterruptedRunError,
+    ModelError,
+    NonFiniteError,
+    ResourceError,
+    UsageError,
+)
 from trainloop.saved_run import evaluate_run, predict_images, read_run
 from trainloop.training import train
 
@@ -241,6 +249,13 @@ def test_out_of_memory_names_the_batch_size_and_the_way_out(tmp_path, error):
         train(config_of(), run_dir=tmp_path / "r", sinks=[RunOut(error)])
     assert caught.value.exit_code == 6
     assert "--set train.batch_size=4" in str(caught.value)
+
+
+def test_a_batch_of_one_image_that_batch_norm_refuses_says_which_setting_to_change(tmp_path):
+    error = ValueError("Expected more than 1 value per channel when training, got input size torch.Size([1, 8, 1, 1])")
+    with pytest.raises(ModelError, match=r"train\.batch_size: .*\n  found: batch size 8 in 1 part") as caught:
+        train(config_of(), run_dir=tmp_path / "r", sinks=[RunOut(error)])
+    assert "--set train.batch_size=9" in str(caught.value)
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(tmp_path):

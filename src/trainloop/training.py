@@ -13,7 +13,7 @@ from trainloop.config import dump_yaml, load_config
 from trainloop.config.schema import RunConfig
 from trainloop.data.dataset import Dataset
 from trainloop.device import choose_device, device_name, environment, peak_memory_mib, set_knobs
-from trainloop.errors import InterruptedRunError, ResourceError
+from trainloop.errors import InterruptedRunError, ModelError, ResourceError
 from trainloop.files import AppendFile
 from trainloop.loop.events import Broadcast, RunFinished, RunStarted, Sink
 from trainloop.loop.trainer import Outcome, Training, run_training
@@ -172,19 +172,36 @@ def interruption_says(folder: RunFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def memory_faults(config: RunConfig) -> Iterator[None]:
-    """Turn "out of memory", which torch says in several ways, into a ResourceError that says what to change."""
+def torch_faults(config: RunConfig) -> Iterator[None]:
+    """Turn what torch says when memory runs out, or a batch is too small, into an error that says what to change."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in text:
-            raise
-        device = choose_device(config.device)
-        raise ResourceError(
-            "out of memory",
-            where=str(device),
-            found=f"batch size {config.train.batch_size}: {text.splitlines()[0] if text else 'no further words'}",
-            help=f"use a smaller batch (--set train.batch_size={max(1, config.train.batch_size // 2)}), or keep it and "
-            "split it (--set train.accumulation_steps=2)",
-        ) from error
+    except (MemoryError, RuntimeError, ValueError) as error:
+        text = str(error).partition("\n")[0]
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+            raise out_of_memory(config, text) from error
+        if "Expected more than 1 value per channel when training" in text:
+            raise single_image_batch(config, text) from error
+        raise
+
+
+def out_of_memory(config: RunConfig, text: str) -> ResourceError:
+    """Return the error for a batch that does not fit."""
+    return ResourceError(
+        "out of memory",
+        where=str(choose_device(config.device)),
+        found=f"batch size {config.train.batch_size}: {text or 'no further words'}",
+        help=f"use a smaller batch (--set train.batch_size={max(1, config.train.batch_size // 2)}), or keep it and "
+        "split it (--set train.accumulation_steps=2)",
+    )
+
+
+def single_image_batch(config: RunConfig, text: str) -> ModelError:
+    """Return the error for a batch of one image in front of a batch norm that sees one value a channel."""
+    return ModelError(
+        "a batch, or a part of one, has a single image, and this model's batch norm needs two",
+        where="train.batch_size",
+        found=f"batch size {config.train.batch_size} in {config.train.accumulation_steps} part(s): {text}",
+        expected="a batch size that leaves no single image at the end of an epoch",
+        help=f"try --set train.batch_size={config.train.batch_size + 1}",
+    )
