@@ -58,7 +58,7 @@ def train(
     stem = name or ("run" if isinstance(config, RunConfig) else Path(config).stem)
     set_knobs(resolved)
     with (
-        memory_faults(resolved),
+        torch_faults(resolved),
         open_run_folder(Path(run_dir) if run_dir else None, f"{stem}-{resolved.mode}") as folder,
     ):
         training, dataset = build_training(resolved, announce, [Path(plugin) for plugin in plugins])
