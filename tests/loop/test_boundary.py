@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trainloop.errors import NonFiniteError
-from trainloop.loop.boundary import MAX_PENDING_STEPS, StepBoundary
+from trainloop.loop.boundary import HELD_STEPS, StepBoundary
 from trainloop.loop.events import StepsDone
 from trainloop.loop.step import StepResult
 
@@ -52,12 +52,16 @@ def test_epoch_sums_weigh_steps_by_their_images():
 def test_steps_are_handed_on_in_groups():
     events = []
     boundary = StepBoundary(events.append, CPU)
-    boundary._last_flush += 3600
-    for _ in range(MAX_PENDING_STEPS - 1):
-        boundary(1, 0.1, result(1.0, [0]), torch.tensor([0]))
+    boundary._next_emit = 3600.0
+    count = 2 * HELD_STEPS["cpu"] + 3
+    for step in range(count):
+        boundary(1, 0.1, result(1.0, [0, 1]), torch.tensor([0, step % 2]))
     assert events == []
+    boundary._next_emit = 0.0
     boundary(1, 0.1, result(1.0, [0]), torch.tensor([0]))
-    assert [record.step for record in records_of(events)] == list(range(1, MAX_PENDING_STEPS + 1))
+    assert len(events) == 1
+    assert [record.step for record in records_of(events)] == list(range(1, count + 2))
+    assert [record.correct for record in records_of(events)] == [1 + step % 2 for step in range(count)] + [1]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -75,7 +79,7 @@ def test_a_loss_that_is_not_finite_stops_at_once_on_the_cpu(bad):
 
 def test_elsewhere_it_stops_with_the_group():
     boundary = StepBoundary([].append, META)
-    boundary._last_flush += 3600
+    boundary._next_emit = 3600.0
     boundary(1, 0.5, result(float("nan"), [0]), torch.tensor([0]))
     with pytest.raises(NonFiniteError, match="step 1"):
         boundary.flush()

@@ -1,8 +1,8 @@
 """The step boundary: the one function that is called after each update.
 
 It counts, checks that the loss is finite, and hands finished steps on in groups. What a step costs here is a list append
-and, on the CPU, one read of a number; the accuracy of a group of steps is computed in one go, and on an
-accelerator the losses are read back in one transfer a group.
+and, on the CPU, one read of a number; the accuracy of some steps is computed in one go, and on an accelerator their
+losses are read back in one transfer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,16 +20,20 @@ from trainloop.errors import NonFiniteError
 from trainloop.loop.events import Event, StepRecord, StepsDone
 from trainloop.loop.step import StepResult
 
-MAX_PENDING_STEPS = 1_000
-MAX_PENDING_SECONDS = 0.25
+EMIT_SECONDS = 0.5
+"""between two groups that are handed on"""
+HELD_STEPS = {"cpu": 32}
+"""steps whose logits are kept until their accuracy is computed in one go; few on the CPU, so that they stay in its cache"""
+HELD_STEPS_ELSEWHERE = 512
+"""many, for each look at a device's numbers makes the host wait"""
 
 
-@dataclass(slots=True)
-class _Pending:
+class _Held(NamedTuple):
     step: int
     epoch: int
     lr: float
-    result: StepResult
+    loss: float | Tensor
+    logits: Tensor
     labels: Tensor
     seconds: float
 
@@ -45,8 +49,11 @@ class StepBoundary:
     def __init__(self, emit: Callable[[Event], None], device: torch.device) -> None:
         self._emit = emit
         self._check_every_step = device.type == "cpu"
-        self._pending: list[_Pending] = []
-        self._start = self._last_flush = time.perf_counter()
+        self._max_held = HELD_STEPS.get(device.type, HELD_STEPS_ELSEWHERE)
+        self._held: list[_Held] = []
+        self._records: list[StepRecord] = []
+        self._start = time.perf_counter()
+        self._next_emit = EMIT_SECONDS
         self.step = 0
         self.epoch_loss_sum = 0.0
         self.epoch_correct = 0
@@ -74,42 +81,58 @@ class StepBoundary:
             NonFiniteError: the loss is NaN or infinite.
         """
         self.step += 1
-        now = time.perf_counter()
-        self._pending.append(_Pending(self.step, epoch, lr, result, labels, now - self._start))
-        if self._check_every_step and not math.isfinite(result.loss.item()):
+        seconds = time.perf_counter() - self._start
+        loss = result.loss.item() if self._check_every_step else result.loss
+        self._held.append(_Held(self.step, epoch, lr, loss, result.logits, labels, seconds))
+        if seconds >= self._next_emit or not _may_be_finite(loss):
             self.flush()
-        if len(self._pending) >= MAX_PENDING_STEPS or now - self._last_flush >= MAX_PENDING_SECONDS:
-            self.flush()
+        elif len(self._held) >= self._max_held:
+            self._read()
 
     def flush(self) -> None:
         """Hand the finished steps on; raise for the first one whose loss is not finite."""
-        pending, self._pending = self._pending, []
-        self._last_flush = time.perf_counter()
-        if not pending:
-            return
-        losses: list[float] = torch.stack([entry.result.loss for entry in pending]).tolist()
-        records = tuple(
-            StepRecord(entry.step, entry.epoch, entry.lr, loss, correct, entry.labels.shape[0], entry.seconds)
-            for entry, loss, correct in zip(pending, losses, correct_counts(pending), strict=True)
-        )
-        finite = [record for record in records if math.isfinite(record.loss)]
-        for record in finite:
+        self._read()
+        self._next_emit = self.seconds + EMIT_SECONDS
+        records, self._records = self._records, []
+        bad = next((record for record in records if not math.isfinite(record.loss)), None)
+        good = records if bad is None else records[: records.index(bad)]
+        for record in good:
             self.epoch_loss_sum += record.loss * record.samples
             self.epoch_correct += record.correct
             self.epoch_samples += record.samples
-        good = next((i for i, record in enumerate(records) if not math.isfinite(record.loss)), len(records))
         if good:
-            self._emit(StepsDone(records[:good]))
-        if good < len(records):
-            raise non_finite(records[good])
+            self._emit(StepsDone(tuple(good)))
+        if bad is not None:
+            raise non_finite(bad)
+
+    def _read(self) -> None:
+        """Turn the steps held as tensors into records, and let go of the tensors."""
+        held, self._held = self._held, []
+        if held:
+            self._records += [
+                StepRecord(entry.step, entry.epoch, entry.lr, loss, correct, entry.labels.shape[0], entry.seconds)
+                for entry, loss, correct in zip(held, read_losses(held), correct_counts(held), strict=True)
+            ]
 
 
-def correct_counts(pending: list[_Pending]) -> list[int]:
+def _may_be_finite(loss: float | Tensor) -> bool:
+    """Say whether a loss is finite; one that is still on the device is looked at later."""
+    return isinstance(loss, Tensor) or math.isfinite(loss)
+
+
+def read_losses(held: list[_Held]) -> list[float]:
+    """Return the losses as numbers; those on a device come in one transfer."""
+    on_device = [entry.loss for entry in held if isinstance(entry.loss, Tensor)]
+    read = iter(torch.stack(on_device).tolist() if on_device else ())
+    return [next(read) if isinstance(entry.loss, Tensor) else entry.loss for entry in held]
+
+
+def correct_counts(held: list[_Held]) -> list[int]:
     """Return how many images each step classified correctly; one pass over all of them."""
-    predictions = torch.cat([entry.result.logits for entry in pending]).argmax(dim=1)
-    right = predictions == torch.cat([entry.labels for entry in pending])
+    predictions = torch.cat([entry.logits for entry in held]).argmax(dim=1)
+    right = predictions == torch.cat([entry.labels for entry in held])
     running = right.cumsum(0)
-    ends = torch.tensor([entry.labels.shape[0] for entry in pending], device=running.device).cumsum(0) - 1
+    ends = torch.tensor([entry.labels.shape[0] for entry in held], device=running.device).cumsum(0) - 1
     totals: list[int] = running[ends].tolist()
     return [total - before for before, total in itertools.pairwise([0, *totals])]
 

@@ -143,6 +143,7 @@ def run_epoch(training: Training, boundary: StepBoundary, epoch: int) -> None:
     """Do the steps of one epoch (from 1), or as many as the run has left; all of them are reported at the end."""
     training.model.train()
     boundary.start_epoch()
+    stages, parts, average = training.stages, training.parts, training.average
     batches = training.epoch_batches(epoch - 1)
     while boundary.step < training.span.total_steps:
         lap = training.clock.lap(boundary.step)
@@ -151,9 +152,9 @@ def run_epoch(training: Training, boundary: StepBoundary, epoch: int) -> None:
             break
         lap("data")
         lr = training.lr(boundary.step)
-        result = train_step(training.stages, batch, training.parts, lr, lap)
-        if training.average:
-            training.average.update()
+        result = train_step(stages, batch, parts, lr, lap)
+        if average:
+            average.update()
         boundary(epoch, lr, result, batch.y)
     boundary.flush()
 

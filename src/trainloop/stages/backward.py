@@ -13,11 +13,13 @@ from trainloop.stages.context import Backward, StageContext
 def builtin_backward(context: StageContext) -> Backward:
     """Return ``loss.backward()``, of the scaled loss in fp16."""
     scaler = context.scaler
+    if scaler is None:
+        return Tensor.backward
 
-    def loss_backward(loss: Tensor) -> None:
-        (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+    def scaled_backward(loss: Tensor) -> None:
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
-    return loss_backward
+    return scaled_backward
 
 
 def manual_backward(context: StageContext) -> Backward:

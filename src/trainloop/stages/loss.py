@@ -13,7 +13,7 @@ from trainloop.stages.context import Loss, StageContext
 
 def builtin_loss(context: StageContext) -> Loss:
     """Return ``F.cross_entropy`` with the config's label smoothing, in float32 whatever the precision."""
-    cross_entropy = partial(F.cross_entropy, label_smoothing=context.config.train.label_smoothing)
+    cross_entropy = _cross_entropy(context)
     if context.config.train.precision == "fp32":
         return cross_entropy
 
@@ -25,7 +25,12 @@ def builtin_loss(context: StageContext) -> Loss:
 
 def manual_loss(context: StageContext) -> Loss:
     """Return ``F.cross_entropy``; it goes with the manual forward and backward."""
-    return partial(F.cross_entropy, label_smoothing=context.config.train.label_smoothing)
+    return _cross_entropy(context)
+
+
+def _cross_entropy(context: StageContext) -> Loss:
+    smoothing = context.config.train.label_smoothing
+    return partial(F.cross_entropy, label_smoothing=smoothing) if smoothing else F.cross_entropy
 
 
 LOSS: dict[str, Callable[[StageContext], Loss]] = {

@@ -64,5 +64,6 @@ def build_stages(context: StageContext) -> Stages:
         ConfigError: a parameter group matches nothing.
     """
     chosen = stage_modes(context.config)
-    built = {name: STAGES[name][chosen[name]](context) for name in STAGES}
+    # The step comes first, for it makes the optimizer that other stages ask for.
+    built = {name: STAGES[name][chosen[name]](context) for name in reversed(STAGES)}
     return Stages(sync=build_sync(context), **built)

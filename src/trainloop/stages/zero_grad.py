@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import torch
+
 from trainloop.manual.zero_grad import zero_grad
 from trainloop.stages.context import Action, StageContext
 
 
 def builtin_zero_grad(context: StageContext) -> Action:
-    """Return the model's own ``zero_grad``, which serves every kind of optimizer."""
-    return context.model.zero_grad
+    """Return ``optimizer.zero_grad``, or the model's own when the optimizer is not torch's."""
+    optimizer = context.optimizer
+    return optimizer.zero_grad if isinstance(optimizer, torch.optim.Optimizer) else context.model.zero_grad
 
 
 def manual_zero_grad(context: StageContext) -> Action:
