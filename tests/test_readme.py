@@ -62,3 +62,35 @@ def test_a_shipped_config_loads_and_opens_with_its_command_and_result(path):
 
 def test_the_configs_that_the_documents_name_exist():
     assert {"quickstart.yaml", "cifar10.yaml"} <= {path.name for path in CONFIGS}
+
+
+def test_the_run_folder_document_names_every_field_of_the_summary_in_order():
+    import dataclasses
+
+    from trainloop.report.summary import SCHEMA_VERSION, Summary
+
+    text = (ROOT / "docs/run-folder.md").read_text(encoding="utf-8")
+    section = text[text.index("## `summary.json`") : text.index("## `metrics.jsonl`")]
+    documented = re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)
+    assert documented == ["schema_version", *(field.name for field in dataclasses.fields(Summary))]
+    assert f"(schema_version {SCHEMA_VERSION})" in section
+
+
+def test_the_run_folder_document_names_every_key_of_a_metrics_line():
+    import dataclasses
+
+    from trainloop.loop.events import EpochDone, StepRecord, TestDone
+
+    text = (ROOT / "docs/run-folder.md").read_text(encoding="utf-8")
+    for kind, cls in (("step", StepRecord), ("epoch", EpochDone), ("test", TestDone)):
+        (row,) = re.findall(rf"^\| `{kind}` \| (.*) \|$", text, flags=re.MULTILINE)
+        assert set(re.findall(r"`(\w+)`", row)) == {field.name for field in dataclasses.fields(cls)}
+
+
+def test_the_glossary_and_the_readme_name_the_stages_that_exist():
+    from trainloop.stages import STAGES
+
+    glossary = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    for stage in STAGES:
+        assert stage in glossary
+        assert stage in README

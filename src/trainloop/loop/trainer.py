@@ -143,15 +143,17 @@ def run_epoch(training: Training, boundary: StepBoundary, epoch: int) -> None:
     """Do the steps of one epoch (from 1), or as many as the run has left; all of them are reported at the end."""
     training.model.train()
     boundary.start_epoch()
-    stages, parts, average = training.stages, training.parts, training.average
+    # Names of this function's own: on the path of every step a look into an object costs time.
+    stages, parts, average, lr_of = training.stages, training.parts, training.average, training.lr
+    total_steps, lap_of = training.span.total_steps, training.clock.lap
     batches = training.epoch_batches(epoch - 1)
-    while boundary.step < training.span.total_steps:
-        lap = training.clock.lap(boundary.step)
+    while boundary.step < total_steps:
+        lap = lap_of(boundary.step)
         batch = next(batches, None)
         if batch is None:
             break
         lap("data")
-        lr = training.lr(boundary.step)
+        lr = lr_of(boundary.step)
         result = train_step(stages, batch, parts, lr, lap)
         if average:
             average.update()

@@ -74,7 +74,14 @@ def _draw_loss(axes: Any, history: History) -> None:
     if any(e.val_loss is not None for e in history.epochs):
         axes.plot(ends, [e.val_loss for e in history.epochs], color=HELD_OUT, marker="s", markersize=3, label="val")
     if history.test:
-        axes.plot([history.steps[-1]], [history.test[0]], color=TEST, marker="*", linestyle="", label="test")
+        axes.plot(
+            [history.steps[-1]],
+            [history.test[0]],
+            color=TEST,
+            marker="*",
+            linestyle="",
+            label="test (without label smoothing)",
+        )
     axes.set(ylabel="loss")
     axes.legend(loc="upper right", fontsize=8)
 
