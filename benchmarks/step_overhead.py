@@ -37,7 +37,7 @@ from trainloop.loop.boundary import StepBoundary
 from trainloop.loop.events import Broadcast, EpochDone, RunStarted
 from trainloop.loop.schedule import Span
 from trainloop.loop.timing import StageClock
-from trainloop.loop.trainer import EvalSet, Training, run_epoch
+from trainloop.loop.trainer import EvalSet, Training, frozen_heap, run_epoch
 from trainloop.report.console import ConsoleSink
 from trainloop.report.curves import History
 from trainloop.report.json_lines import MetricsFile
@@ -126,6 +126,7 @@ def paired_epochs(mode: str, epochs: int, steps: int, folder: Path) -> dict[str,
         training = make_training(model, config, turns, steps)
         boundary = StepBoundary(emit, CPU)
         emit(RunStarted({"model": "tiny"}, epochs * steps, epochs, steps))
+        stack.enter_context(frozen_heap())
         for epoch in range(1, epochs + 1):
             began = time.perf_counter()
             run_epoch(training, boundary, epoch)

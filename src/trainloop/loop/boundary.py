@@ -22,8 +22,8 @@ from trainloop.loop.step import StepResult
 
 EMIT_SECONDS = 0.5
 """between two groups that are handed on"""
-HELD_STEPS = {"cpu": 32}
-"""steps whose logits are kept until their accuracy is computed in one go; few on the CPU, so that they stay in its cache"""
+HELD_STEPS = {"cpu": 128}
+"""steps whose logits are kept until their accuracy is computed in one go; on the CPU not so many that they fill its cache"""
 HELD_STEPS_ELSEWHERE = 512
 """many, for each look at a device's numbers makes the host wait"""
 
