@@ -21,7 +21,6 @@ from trainloop.config.schema import RunConfig
 from trainloop.data.pipeline import Batch
 from trainloop.device import device_name, set_knobs
 from trainloop.loop.step import train_step
-from trainloop.loop.timing import no_lap
 from trainloop.loop.trainer import Training
 from trainloop.models import parameter_count
 
@@ -215,7 +214,7 @@ def time_steps(training: Training, batch: Batch) -> list[float]:
     seconds: list[float] = []
     while len(seconds) < WARM_UP_STEPS + TIMED_STEPS and (len(seconds) < 2 or sum(seconds) < MAX_TIMED_SECONDS):
         began = time.perf_counter()
-        train_step(training.stages, batch, training.parts, training.lr(0), no_lap).loss.item()
+        train_step(training.stages, batch, training.parts, training.lr(0)).loss.item()
         seconds.append(time.perf_counter() - began)
     # Very slow steps leave no room for a warm-up; the last one is then the best there is.
     return seconds[WARM_UP_STEPS:] or seconds[-1:]

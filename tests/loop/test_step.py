@@ -7,7 +7,6 @@ import torch
 
 from trainloop.data.pipeline import Batch
 from trainloop.loop.step import split, train_step
-from trainloop.loop.timing import no_lap
 from trainloop.stages import Stages
 
 
@@ -43,22 +42,22 @@ def names(calls):
 
 
 def test_the_six_stages_come_in_order():
-    calls, laps = [], []
-    train_step(recording_stages(calls), batch_of(6), 1, 0.25, laps.append)
-    assert names(calls) == laps == ["zero_grad", "forward", "loss", "backward", "sync", "step"]
+    calls = []
+    train_step(recording_stages(calls), batch_of(6), 1, 0.25)
+    assert names(calls) == ["zero_grad", "forward", "loss", "backward", "sync", "step"]
     assert calls[-1] == ("step", 0.25)
 
 
 def test_each_part_goes_forward_and_backward_before_the_one_update():
     calls = []
-    train_step(recording_stages(calls), batch_of(7), 3, 0.1, no_lap)
+    train_step(recording_stages(calls), batch_of(7), 3, 0.1)
     assert names(calls) == ["zero_grad", *["forward", "loss", "backward"] * 3, "sync", "step"]
     assert [call[1] for call in calls if call[0] == "forward"] == [3, 3, 1]
 
 
 def test_the_losses_of_the_parts_add_up_to_the_mean_of_the_batch():
-    whole = train_step(recording_stages([]), batch_of(7), 1, 0.1, no_lap)
-    parts = train_step(recording_stages([]), batch_of(7), 3, 0.1, no_lap)
+    whole = train_step(recording_stages([]), batch_of(7), 1, 0.1)
+    parts = train_step(recording_stages([]), batch_of(7), 3, 0.1)
     assert parts.loss.item() == pytest.approx(whole.loss.item(), rel=1e-6)
     assert torch.allclose(parts.logits, whole.logits)
     assert not parts.loss.requires_grad

@@ -8,7 +8,6 @@ import torch
 from trainloop.config.schema import RunConfig
 from trainloop.data.pipeline import Batch
 from trainloop.loop.step import train_step
-from trainloop.loop.timing import no_lap
 from trainloop.models import MODELS, build_model
 from trainloop.report.weights import weights_sha256
 from trainloop.stages import STAGES, build_stages
@@ -53,7 +52,7 @@ def digest_after(config, model_name="small_cnn", steps=STEPS):
     for step in range(steps):
         # The lr changes at every step, as a schedule would have it.
         lr = config.optimizer.lr * (1 - step / (2 * STEPS))
-        losses.append(train_step(stages, batch_of(step), config.train.accumulation_steps, lr, no_lap).loss.item())
+        losses.append(train_step(stages, batch_of(step), config.train.accumulation_steps, lr).loss.item())
     assert all(loss == loss for loss in losses)
     return weights_sha256(model), losses
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from trainloop.data.pipeline import Batch
-from trainloop.loop.timing import Lap
 from trainloop.stages import Stages
 
 
@@ -25,7 +24,7 @@ class StepResult(NamedTuple):
     logits: Tensor
 
 
-def train_step(stages: Stages, batch: Batch, parts: int, lr: float, lap: Lap) -> StepResult:
+def train_step(stages: Stages, batch: Batch, parts: int, lr: float) -> StepResult:
     """Do one update: zero_grad, forward, loss, backward, sync, step.
 
     Args:
@@ -33,23 +32,16 @@ def train_step(stages: Stages, batch: Batch, parts: int, lr: float, lap: Lap) ->
         batch: images and labels on the device.
         parts: how many pieces the batch is split into; their gradients add up to the whole batch's.
         lr: the step size of this step.
-        lap: told at the end of each stage which one ended.
     """
     stages.zero_grad()
-    lap("zero_grad")
     losses, logits = [], []
     for x_NCHW, labels, share in split(batch, parts):
         logits.append(stages.forward(x_NCHW))
-        lap("forward")
         loss = stages.loss(logits[-1], labels)
         losses.append(loss if share == 1 else loss * share)
-        lap("loss")
         stages.backward(losses[-1])
-        lap("backward")
     stages.sync()
-    lap("sync")
     stages.step(lr)
-    lap("step")
     return joined(losses, logits)
 
 

@@ -1,32 +1,84 @@
 """Time per stage, measured on a sample of the steps so that the other steps pay nothing.
 
-On the CPU a stage ends when its call returns. On cuda a stage is bracketed by two events that the device itself
-stamps; they are read at the end. On mps the device is synchronised at each lap of a sampled step.
+A sampled step runs with stages that are wrapped in a timer; every other step runs the bare stages. On the CPU a stage ends
+when its call returns. On cuda it is bracketed by two events that the device itself stamps, read at the end. On mps the
+device is synchronised before and after each stage.
 """
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-Lap = Callable[[str], None]
+from trainloop.stages import Stages
 
 SKIPPED_STEPS = 2
 """first steps, which allocate, compile and choose kernels, are never sampled"""
+LAST_STAGE = "step"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Span = tuple[str, Any, Any]
 
 
-def no_lap(_: str) -> None:
-    """Measure nothing."""
+class StageTimer:
+    """Time the stages of one step.
+
+    Args:
+        device: of the run.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stamp = STAMPS.get(device.type, time.perf_counter)
+        self.spans: list[Span] = []
+
+    def wrap(self, name: str, function: Callable[P, R]) -> Callable[P, R]:
+        """Return ``function`` with a stamp before and after each call."""
+
+        def timed(*args: P.args, **kwargs: P.kwargs) -> R:
+            began = self._stamp()
+            result = function(*args, **kwargs)
+            self.spans.append((name, began, self._stamp()))
+            return result
+
+        return timed
+
+    def wrap_all(self, stages: Stages) -> Stages:
+        """Return the stages, each wrapped under its own name."""
+        names = [field.name for field in dataclasses.fields(stages)]
+        return Stages(**{name: self.wrap(name, getattr(stages, name)) for name in names})
+
+    def elapsed_ms(self) -> dict[str, float]:
+        """Return the time of each stage; calls of one stage (a batch in parts) add up. Empty for an unfinished step."""
+        sums: dict[str, float] = defaultdict(float)
+        for name, began, ended in self.spans:
+            sums[name] += began.elapsed_time(ended) if hasattr(began, "elapsed_time") else 1e3 * (ended - began)
+        return sums if LAST_STAGE in sums else {}
+
+
+def _cuda_stamp() -> Any:
+    event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    event.record()
+    return event
+
+
+def _mps_stamp() -> float:
+    torch.mps.synchronize()
+    return time.perf_counter()
+
+
+STAMPS: dict[str, Callable[[], Any]] = {"cuda": _cuda_stamp, "mps": _mps_stamp}
+METHODS = {"cuda": "device events", "mps": "synchronised at each stage"}
 
 
 class StageClock:
-    """Choose the steps that are timed, and keep their laps.
+    """Choose the steps that are timed, and keep their times.
 
     Args:
         device: of the run.
@@ -36,73 +88,31 @@ class StageClock:
     def __init__(self, device: torch.device, every: int) -> None:
         self.device = device
         self.every = every
-        self._samples_ms: dict[str, list[float]] = defaultdict(list)
-        self._sums: list[dict[str, float]] = []
-        self._events: list[list[tuple[str, Any]]] = []
+        self._timers: list[StageTimer] = []
+
+    def timer(self, step: int) -> StageTimer | None:
+        """Return the timer of step number ``step`` (from 0), or None for a step that is not timed."""
+        if step < SKIPPED_STEPS or (step - SKIPPED_STEPS) % self.every != 0:
+            return None
+        timer = StageTimer(self.device)
+        self._timers.append(timer)
+        return timer
+
+    def stages_ms(self) -> dict[str, float]:
+        """Return the median time of each stage in ms, in the order of the step; waits for the device."""
+        medians = {}
+        samples = self._samples()
+        for name in dict.fromkeys(name for sample in samples for name in sample):
+            medians[name] = statistics.median(sample[name] for sample in samples if name in sample)
+        return medians
 
     @property
     def method(self) -> str:
         """Say in words how the times were taken."""
-        how = {"cuda": "device events", "mps": "synchronised at each stage"}.get(self.device.type, "wall clock")
-        return f"median of {self.num_samples} sampled steps, one in {self.every}, {how}"
+        how = METHODS.get(self.device.type, "wall clock")
+        return f"median of {len(self._samples())} sampled steps, one in {self.every}, {how}"
 
-    @property
-    def num_samples(self) -> int:
-        """Return how many steps were timed."""
-        return len(self._sums) + len(self._events)
-
-    def lap(self, step: int) -> Lap:
-        """Return the function that step number ``step`` (from 0) calls at the end of each stage."""
-        if step < SKIPPED_STEPS or (step - SKIPPED_STEPS) % self.every != 0:
-            return no_lap
-        return self._event_lap() if self.device.type == "cuda" else self._wall_lap()
-
-    def _wall_lap(self) -> Lap:
-        sums: dict[str, float] = {}
-        self._sums.append(sums)
-        synchronise = torch.mps.synchronize if self.device.type == "mps" else None
-        if synchronise is not None:
-            synchronise()
-        last = time.perf_counter()
-
-        def lap(stage: str) -> None:
-            nonlocal last
-            if synchronise is not None:
-                synchronise()
-            now = time.perf_counter()
-            sums[stage] = sums.get(stage, 0.0) + 1e3 * (now - last)
-            last = now
-
-        return lap
-
-    def _event_lap(self) -> Lap:
-        events: list[tuple[str, Any]] = []
-        self._events.append(events)
-
-        def lap(stage: str) -> None:
-            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-            event.record()
-            events.append((stage, event))
-
-        lap("start")
-        return lap
-
-    def stages_ms(self) -> dict[str, float]:
-        """Return the median time of each stage in ms, in the order of the step; waits for the device."""
-        self._read_events()
-        for sums in self._sums:
-            for stage, elapsed in sums.items():
-                self._samples_ms[stage].append(elapsed)
-        medians = {stage: statistics.median(samples) for stage, samples in self._samples_ms.items()}
-        self._samples_ms.clear()
-        return medians
-
-    def _read_events(self) -> None:
-        if self._events:
+    def _samples(self) -> list[dict[str, float]]:
+        if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        for events in self._events:
-            sums: dict[str, float] = {}
-            for (_, before), (stage, after) in itertools.pairwise(events):
-                sums[stage] = sums.get(stage, 0.0) + before.elapsed_time(after)
-            self._sums.append(sums)
-        self._events.clear()
+        return [sample for timer in self._timers if (sample := timer.elapsed_ms())]

@@ -161,20 +161,27 @@ def run_epoch(training: Training, boundary: StepBoundary, epoch: int) -> None:
     boundary.start_epoch()
     # Names of this function's own: on the path of every step a look into an object costs time.
     stages, parts, average, lr_of = training.stages, training.parts, training.average, training.lr
-    total_steps, lap_of = training.span.total_steps, training.clock.lap
+    total_steps, timer_of = training.span.total_steps, training.clock.timer
     batches = training.epoch_batches(epoch - 1)
     while boundary.step < total_steps:
-        lap = lap_of(boundary.step)
-        batch = next(batches, None)
+        timer = timer_of(boundary.step)
+        take, timed = (
+            (next_batch, stages) if timer is None else (timer.wrap("data", next_batch), timer.wrap_all(stages))
+        )
+        batch = take(batches)
         if batch is None:
             break
-        lap("data")
         lr = lr_of(boundary.step)
-        result = train_step(stages, batch, parts, lr, lap)
+        result = train_step(timed, batch, parts, lr)
         if average:
             average.update()
         boundary(epoch, lr, result, batch.y)
     boundary.flush()
+
+
+def next_batch(batches: Iterator[Batch]) -> Batch | None:
+    """Return the next batch of an epoch, or None at its end."""
+    return next(batches, None)
 
 
 def evaluate_set(training: Training, images: EvalSet, emit: Callable[[Event], None]) -> Evaluation:
