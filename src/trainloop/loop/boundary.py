@@ -10,8 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -28,14 +27,8 @@ HELD_STEPS_ELSEWHERE = 512
 """many, for each look at a device's numbers makes the host wait"""
 
 
-class _Held(NamedTuple):
-    step: int
-    epoch: int
-    lr: float
-    loss: float | Tensor
-    logits: Tensor
-    labels: Tensor
-    seconds: float
+# step, epoch, lr, loss, logits, labels, seconds: a plain tuple, for one is made in every step.
+_Held = tuple[int, int, float, float | Tensor, Tensor, Tensor, float]
 
 
 class StepBoundary:
@@ -83,7 +76,7 @@ class StepBoundary:
         self.step += 1
         seconds = time.perf_counter() - self._start
         loss = result.loss.item() if self._check_every_step else result.loss
-        self._held.append(_Held(self.step, epoch, lr, loss, result.logits, labels, seconds))
+        self._held.append((self.step, epoch, lr, loss, result.logits, labels, seconds))
         if seconds >= self._next_emit or not _may_be_finite(loss):
             self.flush()
         elif len(self._held) >= self._max_held:
@@ -108,11 +101,13 @@ class StepBoundary:
     def _read(self) -> None:
         """Turn the steps held as tensors into records, and let go of the tensors."""
         held, self._held = self._held, []
-        if held:
-            self._records += [
-                StepRecord(entry.step, entry.epoch, entry.lr, loss, correct, entry.labels.shape[0], entry.seconds)
-                for entry, loss, correct in zip(held, read_losses(held), correct_counts(held), strict=True)
-            ]
+        if not held:
+            return
+        steps, epochs, lrs, losses, logits, labels, seconds = zip(*held, strict=True)
+        sizes = [label.shape[0] for label in labels]
+        correct = correct_counts(logits, labels, sizes)
+        columns = (steps, epochs, lrs, read_losses(losses), correct, sizes, seconds)
+        self._records += map(StepRecord, *columns)
 
 
 def _may_be_finite(loss: float | Tensor) -> bool:
@@ -120,19 +115,23 @@ def _may_be_finite(loss: float | Tensor) -> bool:
     return isinstance(loss, Tensor) or math.isfinite(loss)
 
 
-def read_losses(held: list[_Held]) -> list[float]:
+def read_losses(losses: Sequence[float | Tensor]) -> list[float]:
     """Return the losses as numbers; those on a device come in one transfer."""
-    on_device = [entry.loss for entry in held if isinstance(entry.loss, Tensor)]
+    on_device = [loss for loss in losses if isinstance(loss, Tensor)]
     read = iter(torch.stack(on_device).tolist() if on_device else ())
-    return [next(read) if isinstance(entry.loss, Tensor) else entry.loss for entry in held]
+    return [next(read) if isinstance(loss, Tensor) else loss for loss in losses]
 
 
-def correct_counts(held: list[_Held]) -> list[int]:
-    """Return how many images each step classified correctly; one pass over all of them."""
-    predictions = torch.cat([entry.logits for entry in held]).argmax(dim=1)
-    right = predictions == torch.cat([entry.labels for entry in held])
-    running = right.cumsum(0)
-    ends = torch.tensor([entry.labels.shape[0] for entry in held], device=running.device).cumsum(0) - 1
+def correct_counts(logits: Sequence[Tensor], labels: Sequence[Tensor], sizes: Sequence[int]) -> list[int]:
+    """Return how many images each step classified correctly; one pass over all of them.
+
+    Args:
+        logits: of each step, shape (N, num_classes).
+        labels: of each step, shape (N,).
+        sizes: N of each step.
+    """
+    running = (torch.cat(tuple(logits)).argmax(dim=1) == torch.cat(tuple(labels))).cumsum(0)
+    ends = torch.tensor(list(itertools.accumulate(sizes)), device=running.device) - 1
     totals: list[int] = running[ends].tolist()
     return [total - before for before, total in itertools.pairwise([0, *totals])]
 
