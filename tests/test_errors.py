@@ -18,7 +18,7 @@ def test_the_drawing_names_every_class_with_its_exit_code():
     expected = {
         cls.__name__: str(cls.exit_code)
         for cls in every_class(errors.TrainloopError)
-        if cls not in (errors.TrainloopError, errors.InterruptedRunError)
+        if cls is not errors.TrainloopError
     }
     assert drawn.pop("InterruptedRunError") == "130"
     assert drawn == expected
@@ -42,3 +42,7 @@ def test_an_error_carries_all_faults():
 def test_an_interruption_has_the_exit_code_of_its_signal():
     assert errors.InterruptedRunError("stopped").exit_code == 130
     assert errors.InterruptedRunError("stopped", exit_code=143).exit_code == 143
+
+
+def test_no_except_exception_of_a_library_swallows_an_interruption():
+    assert not issubclass(errors.InterruptedRunError, Exception)

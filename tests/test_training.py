@@ -282,3 +282,31 @@ def test_a_run_without_weights_or_with_a_damaged_file_is_refused(finished, tmp_p
     (tmp_path / "env.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"env\.json: a file of this run is missing or damaged"):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize("position", [-1, -1000])
+def test_a_flipped_bit_in_the_weights_is_noticed(finished, tmp_path, position):
+    folder, _ = finished
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    content = bytearray((folder / "weights.safetensors").read_bytes())
+    content[position] ^= 1
+    (tmp_path / "weights.safetensors").write_bytes(content)
+    with pytest.raises(
+        CheckpointError, match=r"weights\.safetensors: the weights are not those that the run ended with"
+    ):
+        evaluate_run(read_run(tmp_path), print)
+
+
+def test_a_disk_without_room_for_the_results_is_refused_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr("trainloop.files.free_bytes", lambda _: 400_000)
+    with pytest.raises(ResourceError, match="no space left for the results") as caught:
+        train(config_of(), run_dir=tmp_path / "r")
+    assert "found: 400,000 bytes free" in str(caught.value)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_file_is_no_run_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="this is a file, not a run folder"):
+        read_run(tmp_path / "file")

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from trainloop.cli import main
+import sys
+
+
+def main() -> None:
+    """Run the command line; a Ctrl-C while it is still being loaded ends it without a word."""
+    try:
+        from trainloop.cli import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

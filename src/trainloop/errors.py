@@ -12,8 +12,9 @@ TrainloopError
 ├── CheckpointError          4   saved weights missing, damaged or of another model
 ├── NonFiniteError           5   training met a NaN or an infinity
 ├── ResourceError            6   out of disk or memory
-├── RunFolderBusyError       8   another process writes this run folder
-└── InterruptedRunError    130   Ctrl-C (143 for SIGTERM)
+└── RunFolderBusyError       8   another process writes this run folder
+
+InterruptedRunError        130   Ctrl-C (143 for SIGTERM); stands apart, so that no `except Exception` can swallow it
 
 Codes 7 (stalled), 9 (inconclusive) and 70 (internal error) are reserved; 70 is what the command line uses for any
 exception outside this tree.
@@ -133,8 +134,11 @@ class RunFolderBusyError(TrainloopError):
     exit_code = 8
 
 
-class InterruptedRunError(TrainloopError):
+class InterruptedRunError(BaseException):
     """The run was stopped by a signal.
+
+    Not an Exception: a signal may come in the middle of any library, and a library's own ``except Exception`` (there are some
+    around imports) must not swallow it.
 
     Args:
         what: which signal came.
@@ -143,5 +147,6 @@ class InterruptedRunError(TrainloopError):
     """
 
     def __init__(self, what: str, *, where: str = "", found: str = "", help: str = "", exit_code: int = 130) -> None:
-        super().__init__(what, where=where, found=found, help=help)
+        self.faults = (Fault(what, where, found, help=help),)
         self.exit_code = exit_code
+        super().__init__(str(self.faults[0]))

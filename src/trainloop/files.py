@@ -187,6 +187,23 @@ def free_bytes(path: Path) -> int:
         return 0
 
 
+def require_space(folder: Path, needed: int) -> None:
+    """Refuse work whose result will not fit.
+
+    Raises:
+        ResourceError: the disk that holds ``folder`` has less than ``needed`` bytes free.
+    """
+    free = free_bytes(folder)
+    if free < needed:
+        raise ResourceError(
+            "no space left for the results",
+            where=str(folder),
+            found=f"{free:,} bytes free",
+            expected=f"{needed:,} bytes",
+            help="free some space, or write elsewhere",
+        )
+
+
 @contextlib.contextmanager
 def one_writer(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder; the operating system drops it when the process dies, however it dies.

@@ -22,6 +22,7 @@ from trainloop.errors import CheckpointError, DataError, UsageError
 from trainloop.loop.evaluate import Evaluation, evaluate
 from trainloop.models import build_model
 from trainloop.report import run_folder
+from trainloop.report.weights import weights_sha256
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def read_run(path: Path, device: str | None = None) -> SavedRun:
     """
     if not path.is_dir():
         raise UsageError(
-            "there is no such run folder", where=str(path), expected="a folder that `trainloop train` made"
+            "this is a file, not a run folder" if path.exists() else "there is no such run folder",
+            where=str(path),
+            expected="a folder that `trainloop train` made",
         )
     if not (path / run_folder.SUMMARY).exists():
         raise UsageError(
@@ -82,7 +85,11 @@ def read_run(path: Path, device: str | None = None) -> SavedRun:
             help="train again; the run was stopped or failed",
         )
     if not (path / run_folder.WEIGHTS).exists():
-        raise CheckpointError("the weights of this run are missing", where=str(path / run_folder.WEIGHTS))
+        raise CheckpointError(
+            "the weights of this run are missing",
+            where=str(path / run_folder.WEIGHTS),
+            help="restore the file, or train again",
+        )
     overrides = [f"device={device}"] if device else []
     config = load_config(path / run_folder.CONFIG, overrides).config
     weighted = config.model.model_copy(update={"weights": path / run_folder.WEIGHTS})
@@ -94,7 +101,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError("a file of this run is missing or damaged", where=str(path), found=str(error)) from error
+        raise CheckpointError(
+            "a file of this run is missing or damaged",
+            where=str(path),
+            found=str(error),
+            expected="the JSON that the run wrote",
+            help="restore the file, or train again",
+        ) from error
     return content
 
 
@@ -115,7 +128,20 @@ def build_saved_model(run: SavedRun, plugins: Sequence[Path]) -> tuple[nn.Module
     ).to(device)
     if run.config.train.channels_last:
         model = model.to(memory_format=torch.channels_last)
+    _require_undamaged(run, model)
     return model.eval(), device
+
+
+def _require_undamaged(run: SavedRun, model: nn.Module) -> None:
+    found = weights_sha256(model)
+    if found != run.summary["weights_sha256"]:
+        raise CheckpointError(
+            "the weights are not those that the run ended with",
+            where=str(run.path / run_folder.WEIGHTS),
+            found=f"SHA-256 {found[:16]}… of the loaded weights",
+            expected=f"{run.summary['weights_sha256'][:16]}…, as {run_folder.SUMMARY} has it",
+            help="the file was damaged or replaced; restore it, or train again",
+        )
 
 
 def evaluate_run(run: SavedRun, announce: Announce, plugins: Sequence[Path] = ()) -> Evaluation:
@@ -197,9 +223,14 @@ def read_image(path: Path, size: tuple[int, int]) -> Tensor:
         with Image.open(path) as image:
             rgb = image.convert("RGB")
     except FileNotFoundError as error:
-        raise DataError("there is no such image", where=str(path)) from error
+        raise DataError("there is no such image", where=str(path), help="check the path") from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError("this file is not an image that can be read", where=str(path), found=str(error)) from error
+        raise DataError(
+            "this file is not an image that can be read",
+            where=str(path),
+            found=str(error),
+            expected="an image file, such as PNG or JPEG",
+        ) from error
     if rgb.size != (width, height):
         rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()

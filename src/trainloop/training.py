@@ -14,7 +14,7 @@ from trainloop.config.schema import RunConfig
 from trainloop.data.dataset import Dataset
 from trainloop.device import choose_device, device_name, environment, peak_memory_mib, set_knobs
 from trainloop.errors import InterruptedRunError, ModelError, ResourceError
-from trainloop.files import AppendFile
+from trainloop.files import AppendFile, require_space
 from trainloop.loop.events import Broadcast, RunFinished, RunStarted, Sink
 from trainloop.loop.trainer import Outcome, Training, run_training
 from trainloop.models import parameter_count
@@ -25,6 +25,9 @@ from trainloop.report.run_folder import RunFolder, open_run_folder
 from trainloop.report.summary import Summary
 from trainloop.report.weights import weights_bytes, weights_sha256
 from trainloop.stages import stage_modes
+
+SPACE_BESIDE_WEIGHTS = 1_000_000
+"""bytes for the curves, the summary and a metrics file of some thousand steps"""
 
 
 def train(
@@ -69,6 +72,7 @@ def train_in_folder(
     config: RunConfig, training: Training, dataset: Dataset, folder: RunFolder, sinks: Sequence[Sink]
 ) -> Summary:
     """Run a training that is built, in a folder that is held."""
+    require_space(folder.path, len(weights_bytes(training.model)) + SPACE_BESIDE_WEIGHTS)
     folder.write_config(dump_yaml(config))
     folder.write_environment({**environment(config, training.device), "data": data_facts(dataset)})
     history = History()
@@ -166,7 +170,7 @@ def interruption_says(folder: RunFolder) -> Iterator[None]:
             error.faults[0].what,
             where=str(folder.path),
             found=f"{folder.metrics_path.name} holds the steps so far; no weights are saved",
-            help="start the command again; a run begins from the first step, in a new folder",
+            help="to begin again from the first step, give the command with another --run-dir, or without one",
             exit_code=error.exit_code,
         ) from None
 

@@ -101,11 +101,12 @@ def test_interruption_says_how_to_go_on(monkeypatch):
         raise InterruptedRunError("interrupted by Ctrl-C", exit_code=130)
 
     monkeypatch.setattr(fetch, "fetch", interrupt)
-    error = run("fetch").exception
-    assert isinstance(error, InterruptedRunError)
-    assert error.exit_code == 130
-    assert "interrupted by Ctrl-C; no unverified file was kept as data" in str(error)
-    assert "run `trainloop data fetch` again" in str(error)
+    with pytest.raises(
+        InterruptedRunError, match="interrupted by Ctrl-C; no unverified file was kept as data"
+    ) as caught:
+        run("fetch")
+    assert caught.value.exit_code == 130
+    assert "run `trainloop data fetch` again" in str(caught.value)
 
 
 @pytest.mark.parametrize("arguments", [["where"], ["fetch", "--help"], ["verify", "nowhere"], ["import", "nowhere"]])

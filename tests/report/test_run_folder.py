@@ -37,6 +37,12 @@ def test_a_folder_with_a_run_is_refused(tmp_path):
     assert "choose another --run-dir" in str(caught.value)
 
 
+def test_an_unfinished_run_is_called_so(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("")
+    with pytest.raises(UsageError, match="holds an unfinished run already"), open_run_folder(tmp_path, ""):
+        pytest.fail("opened")
+
+
 def test_a_file_is_refused(tmp_path):
     (tmp_path / "r").write_text("")
     with pytest.raises(UsageError, match="the run folder is a file"), open_run_folder(tmp_path / "r", ""):

@@ -62,7 +62,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(obj=state)
-    except TrainloopError as error:
+    except (TrainloopError, InterruptedRunError) as error:
         sys.exit(_report(error, debug=state.debug))
     except Exception as error:  # noqa: BLE001 - the one place where an error of ours becomes a message
         sys.exit(_report_internal(error, debug=state.debug))
@@ -73,7 +73,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise InterruptedRunError(f"interrupted by {name}", exit_code=128 + number)
 
 
-def _report(error: TrainloopError, *, debug: bool) -> int:
+def _report(error: TrainloopError | InterruptedRunError, *, debug: bool) -> int:
     from trainloop.cli.render import print_faults
 
     if debug:

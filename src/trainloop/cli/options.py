@@ -48,7 +48,13 @@ Device = Annotated[
 ]
 Plugin = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", metavar="FILE", help="Python file that model.name may name a class of; repeatable."),
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Python file that model.name may name a class of; repeatable.",
+    ),
 ]
 RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
 Debug = Annotated[

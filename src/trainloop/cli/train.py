@@ -25,7 +25,8 @@ def train(
     ] = None,
     plugins: options.Plugin = None,
     progress: Annotated[
-        options.ProgressStyle, typer.Option("--progress", help="auto: rich in a terminal, plain elsewhere.")
+        options.ProgressStyle,
+        typer.Option("--progress", help="auto: rich in a terminal, plain elsewhere; none: header and result alone."),
     ] = options.ProgressStyle.auto,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     dry_run: Annotated[

@@ -121,9 +121,9 @@ def _build_own(name: str, args: Mapping[str, Scalar], context: ModelContext) -> 
 
 
 def _unknown(name: str) -> ModelError:
-    from trainloop.models.vision import vision_names
+    from trainloop.models.vision import PREFIX, vision_names
 
-    close = nearest(name, [*MODELS, *vision_names()])
+    close = nearest(name.removeprefix(PREFIX), [*MODELS, *vision_names()])
     return ModelError(
         "there is no model of this name",
         where="model.name",

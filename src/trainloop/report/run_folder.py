@@ -89,7 +89,10 @@ def open_run_folder(path: Path | None, name: str) -> Iterator[RunFolder]:
 def _given(path: Path) -> Path:
     if path.exists() and not path.is_dir():
         raise UsageError(
-            "the run folder is a file", where=str(path), expected="a folder, or a path that does not exist yet"
+            "the run folder is a file",
+            where=str(path),
+            expected="a folder, or a path that does not exist yet",
+            help="choose another --run-dir",
         )
     return make_folder(path)
 
@@ -104,8 +107,9 @@ def _automatic(name: str) -> Path:
 
 def _refuse_a_second_run(folder: Path) -> None:
     if (folder / METRICS).exists() or (folder / SUMMARY).exists():
+        state = "a run" if (folder / SUMMARY).exists() else "an unfinished run"
         raise UsageError(
-            "this folder holds a run already, and a second one would overwrite it",
+            f"this folder holds {state} already, and a second one would overwrite it",
             where=str(folder),
             found=", ".join(sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))),
             expected="a folder without a run",
