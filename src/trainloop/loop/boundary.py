@@ -19,7 +19,7 @@ from trainloop.errors import NonFiniteError
 from trainloop.loop.events import Event, StepRecord, StepsDone
 from trainloop.loop.step import StepResult
 
-EMIT_SECONDS = 0.5
+EMIT_SECONDS = 1.0
 """between two groups that are handed on"""
 HELD_STEPS = {"cpu": 128}
 """steps whose logits are kept until their accuracy is computed in one go; on the CPU not so many that they fill its cache"""

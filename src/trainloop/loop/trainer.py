@@ -21,6 +21,8 @@ from trainloop.loop.step import train_step
 from trainloop.loop.timing import StageClock
 from trainloop.stages import Stages
 
+NEW_OBJECTS_A_COLLECTION = 10_000
+
 EvalBatches = Callable[[], Iterator[Batch]]
 
 
@@ -143,15 +145,18 @@ def run_training(training: Training, emit: Callable[[Event], None]) -> Outcome:
 
 @contextlib.contextmanager
 def frozen_heap() -> Iterator[None]:
-    """Let the garbage collector pass over what exists already.
+    """Let the garbage collector pass over what exists already, and look at what is new less often.
 
     The libraries' own hundreds of thousands of objects live as long as the process. A full collection walks through all of
     them, for well over 100 ms, and the few objects that each step makes are enough to set one off every few thousand steps.
     """
+    threshold, *others = gc.get_threshold()
     gc.freeze()
+    gc.set_threshold(max(threshold, NEW_OBJECTS_A_COLLECTION), *others)
     try:
         yield
     finally:
+        gc.set_threshold(threshold, *others)
         gc.unfreeze()
 
 
