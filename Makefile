@@ -26,7 +26,7 @@ test: $(READY) ## pass every test (the long proofs apart)
 	$(BIN)/python -m pytest -m "not long"
 
 test-long: $(READY) ## the proofs that take minutes
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m long || [ $$? -eq 5 ]  # 5: no test is that long yet
 
 check: $(READY) ## lint, format check and strict types; changes nothing
 	$(BIN)/ruff check src tests benchmarks

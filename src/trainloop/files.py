@@ -187,8 +187,14 @@ def free_bytes(path: Path) -> int:
         return 0
 
 
-def require_space(folder: Path, needed: int) -> None:
+def require_space(folder: Path, needed: int, *, what: str, help: str) -> None:
     """Refuse work whose result will not fit.
+
+    Args:
+        folder: where the result goes.
+        needed: bytes of it.
+        what: the fault in one clause.
+        help: how to go on.
 
     Raises:
         ResourceError: the disk that holds ``folder`` has less than ``needed`` bytes free.
@@ -196,11 +202,7 @@ def require_space(folder: Path, needed: int) -> None:
     free = free_bytes(folder)
     if free < needed:
         raise ResourceError(
-            "no space left for the results",
-            where=str(folder),
-            found=f"{free:,} bytes free",
-            expected=f"{needed:,} bytes",
-            help="free some space, or write elsewhere",
+            what, where=str(folder), found=f"{free:,} bytes free", expected=f"{needed:,} bytes", help=help
         )
 
 

@@ -72,7 +72,12 @@ def train_in_folder(
     config: RunConfig, training: Training, dataset: Dataset, folder: RunFolder, sinks: Sequence[Sink]
 ) -> Summary:
     """Run a training that is built, in a folder that is held."""
-    require_space(folder.path, len(weights_bytes(training.model)) + SPACE_BESIDE_WEIGHTS)
+    require_space(
+        folder.path,
+        len(weights_bytes(training.model)) + SPACE_BESIDE_WEIGHTS,
+        what="no space left for the results",
+        help="free some space, or choose another --run-dir",
+    )
     folder.write_config(dump_yaml(config))
     folder.write_environment({**environment(config, training.device), "data": data_facts(dataset)})
     history = History()

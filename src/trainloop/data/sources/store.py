@@ -9,7 +9,7 @@ from trainloop import files as disk
 from trainloop.data.cifar10 import FILES, BatchFile, find_fault
 from trainloop.data.sources import forms
 from trainloop.data.sources.listener import Listener
-from trainloop.errors import DataError, ResourceError
+from trainloop.errors import DataError
 
 
 def import_copy(path: Path, to: Path, *, listener: Listener | None = None, files: Sequence[BatchFile] = FILES) -> None:
@@ -64,12 +64,9 @@ def store(
 
 def check_space(folder: Path, needed: int) -> None:
     """Raise ResourceError when the disk that holds ``folder`` has less than ``needed`` bytes free."""
-    free = disk.free_bytes(folder)
-    if free < needed:
-        raise ResourceError(
-            "not enough space for CIFAR-10",
-            where=str(folder),
-            found=f"{free:,} bytes free",
-            expected=f"{needed:,} bytes",
-            help="free some space, or choose another folder (--to DIR, or TRAINLOOP_DATA)",
-        )
+    disk.require_space(
+        folder,
+        needed,
+        what="not enough space for CIFAR-10",
+        help="free some space, or choose another folder (--to DIR, or TRAINLOOP_DATA)",
+    )
