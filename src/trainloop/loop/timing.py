@@ -24,7 +24,8 @@ LAST_STAGE = "step"
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Span = tuple[str, Any, Any]
+Lap = tuple[str, Any, Any]
+"""stage, stamp before, stamp after."""
 
 
 class StageTimer:
@@ -36,7 +37,7 @@ class StageTimer:
 
     def __init__(self, device: torch.device) -> None:
         self._stamp = STAMPS.get(device.type, time.perf_counter)
-        self.spans: list[Span] = []
+        self.laps: list[Lap] = []
 
     def wrap(self, name: str, function: Callable[P, R]) -> Callable[P, R]:
         """Return ``function`` with a stamp before and after each call."""
@@ -44,7 +45,7 @@ class StageTimer:
         def timed(*args: P.args, **kwargs: P.kwargs) -> R:
             began = self._stamp()
             result = function(*args, **kwargs)
-            self.spans.append((name, began, self._stamp()))
+            self.laps.append((name, began, self._stamp()))
             return result
 
         return timed
@@ -57,7 +58,7 @@ class StageTimer:
     def elapsed_ms(self) -> dict[str, float]:
         """Return the time of each stage; calls of one stage (a batch in parts) add up. Empty for an unfinished step."""
         sums: dict[str, float] = defaultdict(float)
-        for name, began, ended in self.spans:
+        for name, began, ended in self.laps:
             sums[name] += began.elapsed_time(ended) if hasattr(began, "elapsed_time") else 1e3 * (ended - began)
         return sums if LAST_STAGE in sums else {}
 
