@@ -1,0 +1,39 @@
+"""What the manual path raises; each message says what was found, what is expected and how to go on.
+
+RuntimeError
+└── TapeError              the tape cannot do what was asked
+    ├── NoRuleError        an operation without a rule
+    ├── RefusedError       something that a tape can never record: autocast, a custom backward, a hook, …
+    └── ChangedInPlaceError  a tensor that a vjp needs was overwritten after it was saved
+"""
+
+from __future__ import annotations
+
+
+class TapeError(RuntimeError):
+    """The tape cannot do what was asked of it."""
+
+
+class NoRuleError(TapeError):
+    """An operation that a gradient has to pass through has no rule.
+
+    Args:
+        function: its name, such as ``torch.cumsum``.
+        module: the path of the module that called it, such as ``layer3.0.downsample.1``.
+    """
+
+    def __init__(self, function: str, module: str) -> None:
+        super().__init__(
+            f"no rule for {function}, called in {module}; a rule is one forward and one vjp: add it to a file of "
+            "trainloop/manual/rules, or pass it as Tape(rules=…) (docs/write-a-rule.md shows how)"
+        )
+        self.function = function
+        self.module = module
+
+
+class RefusedError(TapeError):
+    """Something happened inside a tape that it cannot record, and must not ignore."""
+
+
+class ChangedInPlaceError(TapeError):
+    """A tensor that a vjp needs is no longer what it was when it was saved."""

@@ -1,0 +1,16 @@
+"""The rules, one file a family; ``RULES`` maps each torch function to its rule."""
+
+from __future__ import annotations
+
+from trainloop.manual.rule import by_function
+from trainloop.manual.rules.activation import ACTIVATION
+from trainloop.manual.rules.arithmetic import ARITHMETIC
+from trainloop.manual.rules.reduction import REDUCTION
+
+RULES = by_function(
+    ACTIVATION,
+    ARITHMETIC,
+    REDUCTION,
+)
+
+__all__ = ["RULES"]

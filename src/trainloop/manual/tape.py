@@ -1,0 +1,301 @@
+"""The tape: what ``loss.backward()`` stands on, over any unmodified model.
+
+Forward, every torch function that the model calls arrives in :meth:`Tape.__torch_function__`, which looks up its rule, runs
+the rule's forward and notes a :class:`Node`: which values went in, which came out, what the vjp will need. Backward, the
+nodes are walked in reverse and each turns the gradient of its outputs into the gradients of its inputs: the chain rule, one
+operation at a time. That is all; what an operation *is* stands in ``rules/``.
+
+Source: Wengert 1964, "A simple automatic derivative evaluation program"; Griewank & Walther 2008, chapter 3 (reverse mode).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from trainloop.manual.alias import READ, WRITE, Region, base_of
+from trainloop.manual.errors import NoRuleError, RefusedError, TapeError
+from trainloop.manual.node import Node, accumulate
+from trainloop.manual.refusals import GRADIENT_FREE, refuse_call, refuse_leaf
+from trainloop.manual.rule import ATEN, Composite, Form, Function, Rule, RuleTable
+from trainloop.manual.rules import RULES
+from trainloop.manual.values import STALE, Value, ValueTable
+from trainloop.manual.where import function_name, module_path
+
+
+class Tape(TorchFunctionMode):
+    """Record what a model computes, then fill ``param.grad`` as ``loss.backward()`` would.
+
+        with Tape() as tape:
+            loss = F.cross_entropy(model(x), y)
+        tape.backward(loss)
+
+    Gradients end at tensors with ``requires_grad=True`` that no operation made: parameters, or an input you set so.
+    Operations under ``torch.no_grad()`` are constants, as under autograd. Memory is what autograd would keep;
+    ``torch.utils.checkpoint`` inside a tape runs but saves none. Second derivatives are not recorded.
+
+    Args:
+        form: the form of each rule: ``aten`` (the library's kernels where a rule has them) or ``formula`` (never).
+        rules: torch function → rule; all of ``trainloop.manual.rules`` by default.
+    """
+
+    def __init__(self, *, form: str = ATEN, rules: RuleTable = RULES) -> None:
+        super().__init__()
+        self.nodes: list[Node] = []
+        self._form = form
+        self._rules = rules
+        self._values = ValueTable()
+        self._walked = False
+
+    def __enter__(self) -> Tape:
+        """Start recording, anew if a backward has walked what was recorded before."""
+        if self._walked:
+            self.clear()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop recording."""
+        super().__exit__(kind, error, traceback)  # type: ignore[no-untyped-call]
+        self._values.unmark()
+
+    def clear(self) -> None:
+        """Forget everything that was recorded."""
+        self.nodes.clear()
+        self._values.clear()
+        self._walked = False
+
+    # Forward
+
+    def __torch_function__(
+        self, func: Function, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run one call of the model; record it if a gradient will pass through it."""
+        kwargs = kwargs or {}
+        if not torch.is_grad_enabled():
+            return func(*args, **kwargs)
+        tracked = [tensor for tensor in _tensors((args, kwargs)) if self._value(tensor) is not None]
+        if not tracked:
+            return func(*args, **kwargs)
+        refuse_call(func, tracked[0], kwargs)
+        rule = self._rules.get(func)
+        if rule is None:
+            return self._without_rule(func, args, kwargs)
+        if isinstance(rule, Composite):
+            with _Resumed(self):
+                return rule.expand(*args, **kwargs)
+        return self._record(rule, func, args, kwargs, tracked)
+
+    def _record(
+        self, rule: Rule, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], tracked: list[Tensor]
+    ) -> Any:
+        form = rule.form(self._form)
+        inputs = rule.inputs(args, kwargs)
+        self._refuse_other_inputs(rule, inputs, tracked)
+        values = [self._value(tensor) if isinstance(tensor, Tensor) else None for tensor in inputs]
+        versions = {id(tensor): tensor._version for tensor in inputs if isinstance(tensor, Tensor)}
+        keywords = (
+            {**kwargs, "needs": tuple(value is not None for value in values)} if form.forward_takes_needs else kwargs
+        )
+        with torch.no_grad():
+            forward = _inplace(form) if func in rule.inplace else form.forward
+            output, saved = forward(*args, **keywords)
+        if isinstance(output, Tensor) and versions.get(id(output)) == output._version:
+            return output  # the input itself, unchanged: dropout in eval mode, contiguous() of what is contiguous
+        outputs = [output] if isinstance(output, Tensor) else list(output)
+        node = Node(rule.name, form, values, [_value_of_output(tensor) for tensor in outputs], saved)
+        node.single = isinstance(output, Tensor)
+        self.nodes.append(node)
+        for tensor, value in zip(outputs, node.outputs, strict=True):
+            if value is not None:
+                self._note(tensor, value, changed=id(tensor) in versions)
+        return output
+
+    def _without_rule(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a call that needs no rule: it returns no floating-point tensor, or one without a gradient.
+
+        Raises:
+            NoRuleError: the output would need a gradient.
+        """
+        with torch.no_grad():
+            output = func(*args, **kwargs)
+        if func not in GRADIENT_FREE and any(tensor.is_floating_point() for tensor in _tensors(output)):
+            raise NoRuleError(function_name(func), module_path())
+        return output
+
+    # Values
+
+    def _value(self, tensor: Tensor) -> Value | None:
+        """Return what ``tensor`` holds now, or None if it is a constant."""
+        entry = self._values.get(tensor)
+        if entry is None:
+            return self._first_sight(tensor)
+        if entry.version != tensor._version and tensor._is_view():
+            return self._read(tensor)
+        return entry.value
+
+    def _first_sight(self, tensor: Tensor) -> Value | None:
+        if tensor.requires_grad:
+            refuse_leaf(tensor)
+            value = Value(tensor, leaf=tensor)
+            self._values.set(tensor, value)
+            return value
+        if tensor._is_view():
+            base = self._values.get(base_of(tensor))
+            if base is not None and base.born_constant:
+                return self._read(tensor)
+        return None
+
+    def _note(self, tensor: Tensor, value: Value, *, changed: bool) -> None:
+        """Note the value of an output; ``changed`` in place, its other views and its base have new values too."""
+        if not changed:
+            self._values.set(tensor, value)
+            self._values.mark(tensor)
+            return
+        if tensor._is_view():
+            self._write(tensor, value)
+        else:
+            self._overwrite(tensor, value)
+
+    def _read(self, view: Tensor) -> Value | None:
+        """Note that ``view`` shows a region of what its base holds now."""
+        base = base_of(view)
+        base_value = self._value(base)
+        if base_value is None:
+            return None
+        value = Value(view)
+        self.nodes.append(Node("read of a view", READ, [base_value], [value], (Region.of(view, base),)))
+        self._values.set(view, value)
+        return value
+
+    def _write(self, view: Tensor, value: Value) -> None:
+        """Note that a region of the base of ``view`` now holds ``value``."""
+        base = base_of(view)
+        new = Value(base)
+        region = Region.of(view, base)
+        self.nodes.append(Node("write through a view", WRITE, [self._value(base), value], [new], (region,)))
+        self._overwrite(base, new)
+        self._values.set(view, value, version=STALE)
+
+    def _overwrite(self, tensor: Tensor, value: Value) -> None:
+        old = self._values.get(tensor)
+        if old is not None and old.value.leaf is not None:
+            raise RefusedError(
+                f"a leaf of shape {tuple(tensor.shape)} that requires grad was changed in place in {module_path()}; its "
+                "gradient would belong to a value that is gone: use the out-of-place form, or torch.no_grad()"
+            )
+        self._values.set(tensor, value, born_constant=old is None or old.born_constant)
+        self._values.mark(tensor)
+
+    def _refuse_other_inputs(self, rule: Rule, inputs: list[Any], tracked: list[Tensor]) -> None:
+        known = {id(tensor) for tensor in inputs}
+        if any(id(tensor) not in known for tensor in tracked):
+            raise RefusedError(
+                f"rule {rule.name} gives gradients to {', '.join(rule.wrt)} only, but another argument of the call in "
+                f"{module_path()} needs one; detach() that argument"
+            )
+
+    # Backward
+
+    @torch.no_grad()
+    def backward(self, loss: Tensor, grad: Tensor | None = None, *, retain_graph: bool = False) -> None:
+        """Add the gradient of ``loss`` to the ``grad`` of every leaf that it depends on.
+
+        ``leaf.grad ← leaf.grad + grad · ∂loss/∂leaf``, where a ``grad`` of None counts as nothing and stays None where the
+        loss does not depend on the leaf.
+
+        Args:
+            loss: recorded on this tape; shape () unless ``grad`` is given.
+            grad: the gradient of whatever follows with respect to ``loss``, of its shape; 1 by default.
+            retain_graph: keep what was saved, for another backward.
+
+        Raises:
+            TapeError: ``loss`` was not recorded here, has more than one element and no ``grad``, or its nodes were released.
+            ChangedInPlaceError: a saved tensor was overwritten since.
+        """
+        for value, leaf_grad in self._walk(loss, grad, retain_graph=retain_graph).items():
+            if value.leaf is not None:
+                accumulate(value.leaf, leaf_grad)
+
+    @torch.no_grad()
+    def gradients(
+        self, loss: Tensor, leaves: Sequence[Tensor], grad: Tensor | None = None, *, retain_graph: bool = False
+    ) -> list[Tensor | None]:
+        """Return ∂loss/∂leaf for each leaf, None where the loss does not depend on it; arguments as :meth:`backward`."""
+        grads = self._walk(loss, grad, retain_graph=retain_graph)
+        by_leaf = {id(value.leaf): grad for value, grad in grads.items() if value.leaf is not None}
+        return [by_leaf.get(id(leaf)) for leaf in leaves]
+
+    def _walk(self, loss: Tensor, grad: Tensor | None, *, retain_graph: bool) -> dict[Value, Tensor]:
+        """The chain rule: reverse the nodes, and let each pass on what has arrived at its outputs."""
+        grads = {self._value_to_differentiate(loss, grad): torch.ones_like(loss) if grad is None else grad}
+        for node in reversed(self.nodes):
+            grad_outputs = [grads.pop(value, None) if value else None for value in node.outputs]
+            if any(grad is not None for grad in grad_outputs):
+                for value, grad in node.vjp(grad_outputs):
+                    grads[value] = grads[value] + grad if value in grads else grad
+                if not retain_graph:
+                    node.release()
+        self._walked = not retain_graph
+        return grads
+
+    def _value_to_differentiate(self, loss: Tensor, grad: Tensor | None) -> Value:
+        value = self._value(loss)
+        if value is None:
+            raise TapeError(
+                f"this tensor of shape {tuple(loss.shape)} was not recorded on this tape; compute it inside "
+                "`with tape:`, from a parameter that requires grad"
+            )
+        if grad is None and loss.numel() != 1:
+            raise TapeError(f"a loss of shape {tuple(loss.shape)} is no scalar; reduce it, or pass grad of that shape")
+        if grad is not None and grad.shape != loss.shape:
+            raise TapeError(f"grad has shape {tuple(grad.shape)}, expected that of the loss, {tuple(loss.shape)}")
+        return value
+
+
+class _Resumed:
+    """Record inside a rule: while a call is handled, torch has taken the tape off."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+
+    def __enter__(self) -> None:
+        super(Tape, self._tape).__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *_error: object) -> None:
+        super(Tape, self._tape).__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+
+def _tensors(found: Any) -> Iterator[Tensor]:
+    """Yield every tensor inside nested tuples, lists and dicts."""
+    if isinstance(found, Tensor):
+        yield found
+    elif isinstance(found, (tuple, list)):
+        for item in found:
+            yield from _tensors(item)
+    elif isinstance(found, dict):
+        for item in found.values():
+            yield from _tensors(item)
+
+
+def _value_of_output(tensor: Any) -> Value | None:
+    return Value(tensor) if isinstance(tensor, Tensor) and tensor.is_floating_point() else None
+
+
+def _inplace(form: Form) -> Callable[..., tuple[Tensor, tuple[Any, ...]]]:
+    """Return a forward that overwrites its first argument, by way of a copy if the form knows no better."""
+
+    def forward(target: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, tuple[Any, ...]]:
+        if form.forward_takes_inplace:
+            return form.forward(target, *args, **kwargs, inplace=True)
+        output, saved = form.forward(target.clone(), *args, **kwargs)
+        return target.copy_(output), saved
+
+    return forward

@@ -1,0 +1,36 @@
+"""Where in the model a call came from, found by looking at the running frames: free until somebody asks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+from torch.overrides import resolve_name
+
+_CALL = nn.Module._call_impl.__code__
+
+
+def module_path() -> str:
+    """Return the path of the innermost module that is being called, such as ``layer3.0.downsample.1 (Conv2d)``."""
+    modules: list[nn.Module] = []
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code is _CALL:
+            modules.append(frame.f_locals["self"])
+    if not modules:
+        return "no module"
+    innermost, outermost = modules[0], modules[-1]
+    name = next((name for name, module in outermost.named_modules() if module is innermost), "?")
+    return f"{name or 'the model itself'} ({type(innermost).__name__})"
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """Return the public name of a torch function, such as ``torch.Tensor.add_``."""
+    try:
+        name = resolve_name(function)
+    except (AttributeError, TypeError):
+        name = None
+    return name or getattr(function, "__qualname__", None) or str(function)

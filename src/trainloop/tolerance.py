@@ -1,0 +1,56 @@
+"""How far two computations of the same thing may differ: the one table of tolerances, each with its reason.
+
+Errors are measured against the largest absolute value of the reference tensor, not element by element: where terms cancel, an
+element may be all rounding error, and is still as right as its neighbours.
+
+    largest |candidate − reference|  ≤  atol + rtol · largest |reference|
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What may differ, and why.
+
+    Args:
+        rtol: factor on the largest absolute value of the reference.
+        atol: floor, for references that are zero.
+        reason: where the difference comes from.
+    """
+
+    rtol: float
+    atol: float
+    reason: str
+
+    def bound(self, scale: float) -> float:
+        """Return the largest allowed difference to a reference whose largest absolute value is ``scale``."""
+        return self.atol + self.rtol * scale
+
+
+TOLERANCES: dict[tuple[str, str], Tolerance] = {
+    ("float32", "output"): Tolerance(
+        2e-6, 1e-7, "sums of a few hundred products in another order: some 16 roundings of 2⁻²⁴"
+    ),
+    ("float64", "output"): Tolerance(4e-15, 1e-16, "the same in roundings of 2⁻⁵³"),
+    ("float32", "gradient"): Tolerance(
+        1e-5, 1e-7, "a gradient is made of outputs and sums them again, over the batch: some 80 roundings of 2⁻²⁴"
+    ),
+    ("float64", "gradient"): Tolerance(2e-14, 1e-16, "the same in roundings of 2⁻⁵³"),
+    ("float32", "state"): Tolerance(1e-5, 1e-7, "optimizer state is a running sum of gradients"),
+    ("float64", "state"): Tolerance(2e-14, 1e-16, "the same in roundings of 2⁻⁵³"),
+    ("float64", "difference"): Tolerance(
+        1e-6, 1e-8, "a central difference with step 1e-6 is right to the square of the step plus 2⁻⁵³ / step"
+    ),
+}
+
+
+def tolerance(dtype: str, quantity: str) -> Tolerance:
+    """Return the tolerance for a quantity (output, gradient, state, difference) computed in ``dtype``.
+
+    Raises:
+        KeyError: the table has no such line.
+    """
+    return TOLERANCES[dtype, quantity]

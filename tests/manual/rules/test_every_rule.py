@@ -1,0 +1,53 @@
+"""Every rule, every function, every form, every example, by registration alone: against autograd and against differences."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainloop.manual import Tape
+from trainloop.tolerance import tolerance
+
+spec = importlib.util.spec_from_file_location("rule_cases", Path(__file__).parent / "rule_cases.py")
+rule_cases = importlib.util.module_from_spec(spec)
+sys.modules["rule_cases"] = rule_cases
+spec.loader.exec_module(rule_cases)
+
+CASES = [(case, form) for case in rule_cases.cases() for form in rule_cases.forms_of(case.rule)]
+STEP = 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(("case", "form"), CASES, ids=str)
+def test_outputs_and_gradients_are_those_of_autograd(case, form, dtype):
+    theirs, _ = rule_cases.run(case, dtype)
+    ours, _ = rule_cases.run(case, dtype, Tape(form=form))
+    rule_cases.assert_same(case, form, ours, theirs, dtype)
+
+
+@pytest.mark.parametrize(("case", "form"), CASES, ids=str)
+def test_the_vjp_agrees_with_a_difference_along_a_random_direction(case, form):
+    """⟨gradient, d⟩ = (f(x + εd) − f(x − εd)) / 2ε, in float64: a check that needs no autograd."""
+    directions = []
+
+    def along(sign):
+        def perturb(leaves):
+            for index, leaf in enumerate(leaves):
+                direction = rule_cases.weights_for(leaf, 100 + index)
+                directions.append(direction)
+                leaf.data = leaf.data + sign * STEP * direction
+
+        return perturb
+
+    outcome, _ = rule_cases.run(case, torch.float64, Tape(form=form))
+    _, above = rule_cases.run(case, torch.float64, Tape(form=form), perturb=along(+1))
+    directions.clear()
+    _, below = rule_cases.run(case, torch.float64, Tape(form=form), perturb=along(-1))
+    pairs = zip(outcome.grads, directions, strict=True)
+    predicted = sum(float((grad * direction).sum()) for grad, direction in pairs if grad is not None)
+    measured = float(above - below) / (2 * STEP)
+    assert abs(predicted - measured) <= tolerance("float64", "difference").bound(max(1.0, abs(measured)))
