@@ -1,14 +1,19 @@
-"""Optimizers written out: the formula beside the line that computes it."""
+"""Optimizers written out: the formula beside the line that computes it.
+
+Read ``base.py`` first (groups, state, the loop), then ``sgd.py`` and ``adam.py``; the others follow their pattern.
+"""
 
 from __future__ import annotations
 
+from trainloop.manual.optim.adam import Adam
 from trainloop.manual.optim.adamw import AdamW
 from trainloop.manual.optim.base import Optimizer
 from trainloop.manual.optim.sgd import SGD
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": SGD,
+    "adam": Adam,
     "adamw": AdamW,
 }
 
-__all__ = ["OPTIMIZERS", "SGD", "AdamW", "Optimizer"]
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer"]
