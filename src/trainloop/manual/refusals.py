@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trainloop.manual.errors import RefusedError
 from trainloop.manual.rule import Function
-from trainloop.manual.where import function_name, module_path
+from trainloop.manual.where import called_by_compiler, function_name, module_path
 
 
 def getter(name: str) -> Function:
@@ -48,12 +48,14 @@ GRADIENT_FREE: frozenset[Function] = frozenset(
 REFUSED: dict[Function, str] = {
     Tensor.backward: "call tape.backward(loss), after the `with` block",
     Tensor.register_hook: "a hook on an intermediate tensor belongs to autograd; the tape calls none",
+    Tensor.numpy: "a numpy array carries no gradient; detach() the tensor first",
+    Tensor.__array__: "a numpy array carries no gradient; detach() the tensor first",
     Tensor.retain_grad: "the tape keeps no gradient of intermediates; tape.gradients(loss, [tensor]) gives that of a leaf",
 }
 
 
 def refuse_call(func: Function, tensor: Tensor, kwargs: dict[str, Any]) -> None:
-    """Refuse autocast, ``out=`` and the functions of :data:`REFUSED`.
+    """Refuse autocast, compiled modules, ``out=`` and the functions of :data:`REFUSED`.
 
     Raises:
         RefusedError: with the reason.
@@ -62,6 +64,11 @@ def refuse_call(func: Function, tensor: Tensor, kwargs: dict[str, Any]) -> None:
         raise RefusedError(
             f"autocast is on in {module_path()}: a tape records the dtypes it sees, and mixed precision belongs to "
             "the builtin path (mode builtin, or precision fp32)"
+        )
+    if called_by_compiler():
+        raise RefusedError(
+            f"{function_name(func)} in {module_path()} runs inside torch.compile: a compiled module hides its operations from "
+            "the tape; record the module itself (its `_orig_mod`), or use the builtin path"
         )
     if kwargs.get("out") is not None:
         raise RefusedError(

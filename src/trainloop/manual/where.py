@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ from torch import nn
 from torch.overrides import resolve_name
 
 _CALL = nn.Module._call_impl.__code__
+_COMPILER = os.path.join("torch", "_dynamo", "eval_frame.py")
 
 
 def module_path() -> str:
@@ -25,6 +27,18 @@ def module_path() -> str:
     innermost, outermost = modules[0], modules[-1]
     name = next((name for name, module in outermost.named_modules() if module is innermost), "?")
     return f"{name or 'the model itself'} ({type(innermost).__name__})"
+
+
+def called_by_compiler() -> bool:
+    """Return whether a frame that ``torch.compile`` entered is running; a look at ``sys.modules`` when it never was used."""
+    if "torch._dynamo" not in sys.modules:
+        return False
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code.co_name == "compile_wrapper" and frame.f_code.co_filename.endswith(_COMPILER):
+            return True
+    return False
 
 
 def function_name(function: Callable[..., Any]) -> str:
