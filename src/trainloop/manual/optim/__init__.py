@@ -6,14 +6,20 @@ Read ``base.py`` first (groups, state, the loop), then ``sgd.py`` and ``adam.py`
 from __future__ import annotations
 
 from trainloop.manual.optim.adam import Adam
+from trainloop.manual.optim.adamax import Adamax
 from trainloop.manual.optim.adamw import AdamW
 from trainloop.manual.optim.base import Optimizer
+from trainloop.manual.optim.nadam import NAdam
+from trainloop.manual.optim.radam import RAdam
 from trainloop.manual.optim.sgd import SGD
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": SGD,
     "adam": Adam,
     "adamw": AdamW,
+    "nadam": NAdam,
+    "radam": RAdam,
+    "adamax": Adamax,
 }
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam"]

@@ -89,6 +89,21 @@ def choose(flag: Scalar, yes: Tensor, no: Tensor) -> Tensor:
     return yes if flag else no
 
 
+def as_state(value: Scalar, like: Tensor) -> Tensor:
+    """Return a number as a tensor that an optimizer remembers.
+
+    Args:
+        value: a number, or a 0-d tensor of any dtype.
+        like: what was remembered before, shape ().
+
+    Returns:
+        shape (), dtype and device of ``like``.
+    """
+    if isinstance(value, Tensor):
+        return value.to(like)
+    return torch.tensor(value, dtype=like.dtype, device=like.device)
+
+
 def scalar_tensors(scalars: Mapping[str, Scalar], param: Tensor) -> Scalars:
     """Return each number as a 0-d tensor that a captured update takes as an input.
 
