@@ -204,7 +204,7 @@ def count_saved_bytes(training: Training, batch: Batch) -> int:
 
     part = -(-batch.x.shape[0] // training.parts)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = training.stages.loss(training.stages.forward(batch.x[:part]), batch.y[:part])
+        loss = training.stages.loss(training.stages.forward(batch.x[:part]), batch.y[:part], 1)
     del loss
     return sum(kept.values())
 

@@ -109,7 +109,7 @@ def noisy_forward(make):
 
 
 def scaled_loss(make):
-    return lambda context: lambda logits, labels: make(context)(logits, labels) * (1 + 2**-20)
+    return lambda context: lambda logits, labels, share: make(context)(logits, labels, share) * (1 + 2**-20)
 
 
 def doubled_backward(make):

@@ -37,8 +37,7 @@ def train_step(stages: Stages, batch: Batch, parts: int, lr: float) -> StepResul
     losses, logits = [], []
     for x_NCHW, labels, share in split(batch, parts):
         logits.append(stages.forward(x_NCHW))
-        loss = stages.loss(logits[-1], labels)
-        losses.append(loss if share == 1 else loss * share)
+        losses.append(stages.loss(logits[-1], labels, share))
         stages.backward(losses[-1])
     stages.sync()
     stages.step(lr)

@@ -49,8 +49,8 @@ class StageContext:
 
 Forward = Callable[[Tensor], Tensor]
 """x_NCHW float32 → logits_NK."""
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""logits_NK, labels_N int64 → loss, shape ()."""
+Loss = Callable[[Tensor, Tensor, float], Tensor]
+"""logits_NK, labels_N int64, share of these N in the batch (1 unless it is split) → share · mean loss, shape ()."""
 Backward = Callable[[Tensor], None]
 """loss, shape () → nothing; adds to ``param.grad``."""
 Action = Callable[[], None]

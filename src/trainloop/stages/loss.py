@@ -1,4 +1,4 @@
-"""Stage 3, loss: the mean cross entropy of a batch."""
+"""Stage 3, loss: the mean cross entropy of a batch, or of a part of it times the part's share."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from trainloop.stages.context import Loss, StageContext
 def builtin_loss(context: StageContext) -> Loss:
     """Return ``F.cross_entropy`` with the config's label smoothing, in float32 whatever the precision."""
     cross_entropy = _cross_entropy(context)
-    if context.config.train.precision == "fp32":
-        return cross_entropy
 
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        return cross_entropy(logits.float(), labels)
+    def loss(logits: Tensor, labels: Tensor, share: float) -> Tensor:
+        mean = cross_entropy(logits.float(), labels)
+        return mean if share == 1 else mean * share
 
     return loss
 
 
 def manual_loss(context: StageContext) -> Loss:
     """Return ``F.cross_entropy``; it goes with the manual forward and backward."""
-    return _cross_entropy(context)
+    return builtin_loss(context)
 
 
-def _cross_entropy(context: StageContext) -> Loss:
+def _cross_entropy(context: StageContext) -> Callable[[Tensor, Tensor], Tensor]:
     smoothing = context.config.train.label_smoothing
     return partial(F.cross_entropy, label_smoothing=smoothing) if smoothing else F.cross_entropy
 
