@@ -88,15 +88,22 @@ class Node:
 
 
 def accumulate(leaf: Tensor, grad: Tensor) -> None:
-    """Add ``grad`` to ``leaf.grad``, where None counts as nothing, in the memory layout of ``leaf``.
-
-    The layout is torch's too. Without it a gradient would keep the strides its kernel happened to write, and a sum over its
-    elements (a norm for clipping) would add them in another order and round differently.
+    """Add ``grad`` to ``leaf.grad``, where None counts as nothing.
 
     Args:
         leaf: any shape; requires grad.
         grad: shape and dtype of ``leaf``.
     """
-    if grad.stride() != leaf.stride():
-        grad = torch.empty_like(leaf).copy_(grad)
-    leaf.grad = grad.detach() if leaf.grad is None else leaf.grad + grad
+    grad = laid_out_as(leaf, grad)
+    leaf.grad = grad if leaf.grad is None else leaf.grad + grad
+
+
+def laid_out_as(leaf: Tensor, grad: Tensor) -> Tensor:
+    """Return ``grad`` in the memory layout of ``leaf``, as torch does.
+
+    Without it a gradient would keep the strides its kernel happened to write, and a sum over its elements (a norm for
+    clipping) would add them in another order and round differently.
+    """
+    if grad.stride() == leaf.stride():
+        return grad.detach()
+    return torch.empty_like(leaf).copy_(grad)

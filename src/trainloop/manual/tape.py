@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from trainloop.manual.alias import READ, WRITE, Region, base_of
 from trainloop.manual.errors import NoRuleError, RefusedError, TapeError
-from trainloop.manual.node import Node, accumulate
+from trainloop.manual.node import Node, accumulate, laid_out_as
 from trainloop.manual.refusals import GRADIENT_FREE, refuse_call, refuse_leaf
 from trainloop.manual.rule import ATEN, Composite, Form, Function, Rule, RuleTable
 from trainloop.manual.rules import RULES
@@ -230,7 +230,8 @@ class Tape(TorchFunctionMode):
     ) -> list[Tensor | None]:
         """Return ∂loss/∂leaf for each leaf, None where the loss does not depend on it; arguments as :meth:`backward`."""
         grads = self._walk(loss, grad, retain_graph=retain_graph)
-        by_leaf = {id(value.leaf): grad for value, grad in grads.items() if value.leaf is not None}
+        found = [(value.leaf, grad) for value, grad in grads.items() if value.leaf is not None]
+        by_leaf = {id(leaf): laid_out_as(leaf, grad) for leaf, grad in found}
         return [by_leaf.get(id(leaf)) for leaf in leaves]
 
     def _walk(self, loss: Tensor, grad: Tensor | None, *, retain_graph: bool) -> dict[Value, Tensor]:
