@@ -1,7 +1,7 @@
 """In-place changes seen through views: reading a region of a base, and writing one back.
 
-A view is a region of its base: the elements ``offset + Σ index · stride`` of its memory. When a base or one of its views is changed
-in place, all of them change. The tape then needs two operations that no one called, both linear:
+A view is a region of its base: the elements ``offset + Σ index · stride`` of its memory. When a base or one of its views is
+changed in place, all of them change. The tape then needs two operations that no one called, both linear:
 
     read     view = base[region]            grad_base = 0 everywhere, + grad_view in the region
     write    base ← base, region := view    grad_base = grad_output with 0 in the region, grad_view = grad_output[region]

@@ -143,7 +143,9 @@ class FunctionalStep:
         """Return the step as one graph of library operations, to be called as this object is.
 
         Args:
-            training, x, labels: examples; the graph holds for these shapes, dtypes and devices.
+            training: an example; the graph holds for the shapes, dtypes and devices of all three.
+            x: an example batch.
+            labels: its labels.
         """
         traced: GraphModule = make_fx(self, tracing_mode="fake")(training, x, labels, self.scalars(training, 1))
         return traced

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 from torch.overrides import resolve_name
 
 _CALL = nn.Module._call_impl.__code__
-_COMPILER = os.path.join("torch", "_dynamo", "eval_frame.py")
+_COMPILER = str(Path("torch", "_dynamo", "eval_frame.py"))
 
 
 def module_path() -> str:
