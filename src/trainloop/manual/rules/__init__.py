@@ -5,11 +5,13 @@ from __future__ import annotations
 from trainloop.manual.rule import by_function
 from trainloop.manual.rules.activation import ACTIVATION
 from trainloop.manual.rules.arithmetic import ARITHMETIC
+from trainloop.manual.rules.conv import CONV
 from trainloop.manual.rules.reduction import REDUCTION
 
 RULES = by_function(
     ACTIVATION,
     ARITHMETIC,
+    CONV,
     REDUCTION,
 )
 

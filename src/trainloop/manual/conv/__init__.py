@@ -1,0 +1,1 @@
+"""Convolution written out: one algorithm a file, each with forward, grad_input, grad_weight and grad_bias."""

@@ -1,0 +1,276 @@
+"""Convolution in one, two and three dimensions.
+
+``aten`` calls the library's kernels: ``conv2d`` forward and ``convolution_backward`` for the gradients, with a mask of those
+that somebody needs. Which algorithm they run, the library decides by shape, layout and machine. ``formula`` is
+:mod:`trainloop.manual.conv.im2col`: matrix products on a written-out copy of all windows, which costs K · P / X times the
+input in extra memory (nine times for 3 × 3) while it runs, in each direction. Both save the weight, and the input only
+where the weight learns.
+
+    y[n, o, p] = bias[o] + Σ_(c, k) weight[o, c, k] · x[n, c, p · stride + k · dilation − padding]
+
+Legend: as in ``conv/im2col.py``; an input without the batch axis is a batch of one.
+
+Source: Dumoulin & Visin 2016, arXiv:1603.07285, for the arithmetic of shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainloop.manual.conv import im2col
+from trainloop.manual.examples import Example, T, call
+from trainloop.manual.rule import Form, Needs, Rule, Saved
+from trainloop.manual.windows import Sizes, per_axis, window_extent
+
+Grads = tuple[Tensor | None, Tensor | None, Tensor | None]
+IntOrSizes = int | Sequence[int]
+
+
+class Geometry(NamedTuple):
+    """How windows lie, one number per spatial axis; splatted into the functions of an algorithm.
+
+    Args:
+        stride: of the windows.
+        padding: zeros on both sides.
+        dilation: distance of the taps.
+        groups: into how many parts the channels are divided.
+    """
+
+    stride: Sizes
+    padding: Sizes
+    dilation: Sizes
+    groups: int
+
+
+def geometry_of(
+    weight: Tensor, stride: IntOrSizes, padding: IntOrSizes | str, dilation: IntOrSizes, groups: int
+) -> Geometry:
+    """Return the geometry, one number per spatial axis of ``weight`` (O, C, K…); "same" as the smaller side's padding."""
+    num_axes = weight.dim() - 2
+    dilation = per_axis(dilation, num_axes)
+    if padding == "same":
+        padding = tuple((reach - 1) // 2 for reach in window_extent(tuple(weight.shape[2:]), dilation))
+    elif isinstance(padding, str):
+        padding = 0
+    return Geometry(per_axis(stride, num_axes), per_axis(padding, num_axes), dilation, groups)
+
+
+def pad_to_even(input: Tensor, weight: Tensor, padding: IntOrSizes | str, dilation: IntOrSizes) -> Tensor:
+    """Add the last zero of "same" padding: where a window reaches over an odd number of neighbours, the end gets one more."""
+    if padding != "same":
+        return input
+    extent = window_extent(tuple(weight.shape[2:]), per_axis(dilation, weight.dim() - 2))
+    uneven = [(reach - 1) % 2 for reach in extent]
+    return F.pad(input, [amount for odd in reversed(uneven) for amount in (0, odd)]) if any(uneven) else input
+
+
+# The library's kernels
+
+
+def conv_aten(
+    function: Callable[..., Tensor],
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntOrSizes = 1,
+    padding: IntOrSizes | str = 0,
+    dilation: IntOrSizes = 1,
+    groups: int = 1,
+    *,
+    needs: Needs,
+) -> tuple[Tensor, Saved]:
+    """Convolve by the library; saves the input if the weight needs a gradient, the weight, and the input's layout."""
+    padded = pad_to_even(input, weight, padding, dilation)
+    if padded is input:
+        output = function(input, weight, bias, stride, padding, dilation, groups)
+    geometry = geometry_of(weight, stride, padding, dilation, groups)
+    if padded is not input:
+        output = function(padded, weight, bias, *geometry)
+    saved = padded if needs[1] else None
+    return output, (saved, weight, padded.shape, padded.stride(), input.shape, geometry)
+
+
+def conv_vjp_aten(
+    grad_output: Tensor,
+    input: Tensor | None,
+    weight: Tensor,
+    shape: Sizes,
+    strides: Sizes,
+    unpadded_shape: Sizes,
+    geometry: Geometry,
+    *,
+    needs: Needs,
+) -> Grads:
+    """Return the three gradients by ``convolution_backward``, those that are needed."""
+    if input is None:  # The kernel asks for its shape and layout alone, and touches none of its elements.
+        input = grad_output.new_empty_strided(shape, strides)
+    unbatched = input.dim() < weight.dim()
+    if unbatched:
+        input, grad_output = input.unsqueeze(0), grad_output.unsqueeze(0)
+    stride, padding, dilation, groups = geometry
+    grads: Grads = torch.ops.aten.convolution_backward.default(
+        grad_output,
+        input,
+        weight,
+        [weight.shape[0]],
+        stride,
+        padding,
+        dilation,
+        False,
+        (0,) * len(stride),
+        groups,
+        needs,
+    )
+    return _shaped_as(unpadded_shape, grads[0], unbatched), grads[1], grads[2]
+
+
+# The formula
+
+
+def conv_im2col(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntOrSizes = 1,
+    padding: IntOrSizes | str = 0,
+    dilation: IntOrSizes = 1,
+    groups: int = 1,
+    *,
+    needs: Needs,
+) -> tuple[Tensor, Saved]:
+    """Convolve by im2col; saves the input if the weight needs a gradient, and the weight if the input does."""
+    refuse_padding(stride, padding)
+    geometry = geometry_of(weight, stride, padding, dilation, groups)
+    unbatched = input.dim() == weight.dim() - 1
+    padded = pad_to_even(input.unsqueeze(0) if unbatched else input, weight, padding, dilation)
+    refuse_shapes(padded, weight, geometry)
+    output = im2col.forward(padded, weight, bias, *geometry)
+    saved = (padded if needs[1] else None, weight if needs[0] else None)
+    return output.squeeze(0) if unbatched else output, (*saved, padded.shape, weight.shape, input.shape, geometry)
+
+
+def conv_vjp_im2col(
+    grad_output: Tensor,
+    input: Tensor | None,
+    weight: Tensor | None,
+    padded_shape: Sizes,
+    weight_shape: Sizes,
+    input_shape: Sizes,
+    geometry: Geometry,
+    *,
+    needs: Needs,
+) -> Grads:
+    """Return the three gradients by im2col, those that are needed."""
+    unbatched = len(input_shape) < len(weight_shape)
+    if unbatched:
+        grad_output = grad_output.unsqueeze(0)
+    grad_input = None if weight is None else im2col.grad_input(grad_output, weight, padded_shape, *geometry)
+    grad_weight = None if input is None else im2col.grad_weight(grad_output, input, weight_shape, *geometry)
+    grad_bias = im2col.grad_bias(grad_output) if needs[2] else None
+    return _shaped_as(input_shape, grad_input, unbatched), grad_weight, grad_bias
+
+
+def refuse_padding(stride: IntOrSizes, padding: IntOrSizes | str) -> None:
+    """Refuse what torch refuses of padding given as a word.
+
+    Raises:
+        RuntimeError: an unknown word, or "same" with a stride.
+    """
+    if not isinstance(padding, str):
+        return
+    if padding not in ("same", "valid"):
+        raise RuntimeError(f"padding (={padding!r}) must be a number, one number for each axis, 'same' or 'valid'")
+    if padding == "same" and any(step != 1 for step in per_axis(stride, 1)):
+        raise RuntimeError(f"padding='same' is not supported with stride (={stride}); it needs stride 1")
+
+
+def refuse_shapes(input: Tensor, weight: Tensor, geometry: Geometry) -> None:
+    """Refuse tensors that do not fit together, as torch does.
+
+    Args:
+        input: any shape, expected (N, G·C, X…).
+        weight: any shape, expected (G·O, C, K…).
+        geometry: of the windows.
+
+    Raises:
+        RuntimeError: with the two numbers that disagree.
+    """
+    if input.dim() != weight.dim():
+        raise RuntimeError(
+            f"a convolution with weight of shape {tuple(weight.shape)} expects an input of {weight.dim()} axes, or one less "
+            f"without a batch, but input has shape {tuple(input.shape)}"
+        )
+    groups = geometry.groups
+    if input.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
+        raise RuntimeError(
+            f"input of {input.shape[1]} channels does not fit weight of shape {tuple(weight.shape)} with groups (={groups}): "
+            f"it expects {weight.shape[1] * groups} channels, and out_channels (={weight.shape[0]}) divisible by groups"
+        )
+    padded = [size + 2 * pad for size, pad in zip(input.shape[2:], geometry.padding, strict=True)]
+    extent = window_extent(tuple(weight.shape[2:]), geometry.dilation)
+    if any(reach > size for reach, size in zip(extent, padded, strict=True)):
+        raise RuntimeError(f"a kernel that reaches over {extent} is larger than the padded input, {tuple(padded)}")
+
+
+def _shaped_as(shape: Sizes, grad_input: Tensor | None, unbatched: bool) -> Tensor | None:
+    """Return the gradient of what :func:`pad_to_even` was given: without its last zeros, and without a batch of one."""
+    if grad_input is None:
+        return None
+    if unbatched:
+        grad_input = grad_input.squeeze(0)
+    for axis, size in enumerate(shape):
+        grad_input = grad_input.narrow(axis, 0, size)
+    return grad_input
+
+
+def _rule(name: str, function: Callable[..., Tensor], *examples: Example) -> Rule:
+    return Rule(
+        name,
+        functions=(function,),
+        wrt=("input", "weight", "bias"),
+        forms={
+            "formula": Form(conv_im2col, conv_vjp_im2col),
+            "aten": Form(partial(conv_aten, function), conv_vjp_aten, exact=True),
+        },
+        examples=examples,
+    )
+
+
+CONV: dict[str, Rule] = {
+    "conv1d": _rule(
+        "conv1d",
+        torch.conv1d,
+        call(T(2, 4, 9), T(6, 4, 3), T(6), stride=2, padding=1),
+        call(T(2, 4, 9), T(6, 2, 4), None, 1, "same", 1, 2),
+        call(T(4, 9), T(6, 4, 3), padding="valid", dilation=(2,)),
+    ),
+    "conv2d": _rule(
+        "conv2d",
+        torch.conv2d,
+        call(T(2, 3, 8, 7), T(4, 3, 3, 3), T(4)),
+        call(T(2, 3, 8, 7), T(4, 3, 3, 3), None, (2, 1), (1, 2), (1, 2), 1),
+        call(T(2, 4, 8, 8), T(8, 2, 3, 3), T(8), stride=2, padding=1, groups=2),
+        call(T(2, 4, 8, 8), T(4, 1, 3, 3), T(4), padding="same", groups=4),
+        call(T(2, 3, 8, 7), T(4, 3, 2, 3), T(4), padding="same"),
+        call(T(2, 3, 8, 7), T(4, 3, 1, 1), padding="valid"),
+        call(T(3, 8, 7), T(4, 3, 3, 3), T(4), padding=[1]),
+        call(T(3, 8, 7), T(4, 3, 4, 4), padding="same"),
+        call(T(0, 3, 8, 7), T(4, 3, 3, 3), T(4)),
+        call(T(2, 3, 8, 7, constant=True), T(4, 3, 3, 3), T(4)),
+        call(T(2, 3, 8, 7), T(4, 3, 3, 3, constant=True)),
+        call(T(2, 3, 5, 5), T(4, 3, 1, 1), stride=3),
+    ),
+    "conv3d": _rule(
+        "conv3d",
+        torch.conv3d,
+        call(T(2, 4, 5, 6, 7), T(6, 2, 2, 3, 3), T(6), stride=(1, 2, 1), padding=(0, 1, 1), groups=2),
+        call(T(1, 3, 5, 5, 5), T(2, 3, 2, 3, 3), T(2), padding="same"),
+        call(T(3, 5, 5, 5), T(2, 3, 3, 3, 3), dilation=2),
+    ),
+}
