@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-SHAPES = ((4, 3, 2, 2), (5,), (), (6, 5))
+from trainloop.manual.optim import OPTIMIZERS
+
+SHAPES = ((4, 3, 2, 2), (), (6, 5))
 BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
@@ -17,6 +19,11 @@ def make_params(dtype, shapes=SHAPES):
     params = [torch.nn.Parameter(torch.randn(shape, generator=generator, dtype=dtype)) for shape in shapes]
     params[0].data = params[0].data.to(memory_format=torch.channels_last)
     return params
+
+
+def fitting(name, params):
+    """Those of the parameters that an optimizer takes."""
+    return [param for param in params if param.ndim >= OPTIMIZERS[name].fewest_dims]
 
 
 def make_grads(step, dtype, shapes=SHAPES):
@@ -80,6 +87,7 @@ def optim():
     return SimpleNamespace(
         shapes=SHAPES,
         make_params=make_params,
+        fitting=fitting,
         make_grads=make_grads,
         set_grads=set_grads,
         as_groups=as_groups,

@@ -16,7 +16,8 @@ def params(optim):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_zero_grad_sets_none(params, name):
+def test_zero_grad_sets_none(optim, params, name):
+    params = optim.fitting(name, params)
     OPTIMIZERS[name](params, lr=0.1).zero_grad()
     assert all(param.grad is None for param in params)
 
@@ -38,14 +39,15 @@ def test_zeros_are_cut_off_from_the_graph_that_made_the_gradient():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_parameter_without_gradient_is_left_alone(optim, name):
-    params = optim.make_params(torch.float32)
+    params = optim.fitting(name, optim.make_params(torch.float32))
     before = [param.detach().clone() for param in params]
-    OPTIMIZERS[name](params, lr=0.1, weight_decay=0.5).step()
+    OPTIMIZERS[name]([{"params": params, "weight_decay": 0.5}], lr=0.1).step()
     assert all(torch.equal(one, two) for one, two in zip(before, params, strict=True))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_step_changes_no_tensor_in_place(optim, params, name):
+    params = optim.fitting(name, params)
     optimizer = OPTIMIZERS[name](params, lr=0.1)
     optimizer.step()
     tensors = [param.data for param in params] + [param.grad for param in params]
@@ -56,8 +58,8 @@ def test_a_step_changes_no_tensor_in_place(optim, params, name):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_parameters_keep_their_layout(params, name):
-    OPTIMIZERS[name](params, lr=0.1).step()
+def test_parameters_keep_their_layout(optim, params, name):
+    OPTIMIZERS[name](optim.fitting(name, params), lr=0.1).step()
     assert params[0].is_contiguous(memory_format=torch.channels_last)
 
 

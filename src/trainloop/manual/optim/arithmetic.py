@@ -112,9 +112,14 @@ def scalar_tensors(scalars: Mapping[str, Scalar], param: Tensor) -> Scalars:
         param: the parameter they belong to.
 
     Returns:
-        numbers in the dtype of ``param``, flags as bool, on the device of ``param``.
+        numbers in the dtype of ``param``, flags as bool, tensors in their own dtype; all on the device of ``param``.
     """
     return {
-        name: torch.tensor(value, dtype=torch.bool if isinstance(value, bool) else param.dtype, device=param.device)
+        name: value.to(param.device) if isinstance(value, Tensor) else _scalar_tensor(value, param)
         for name, value in scalars.items()
     }
+
+
+def _scalar_tensor(value: float, param: Tensor) -> Tensor:
+    dtype = torch.bool if isinstance(value, bool) else param.dtype
+    return torch.tensor(value, dtype=dtype, device=param.device)

@@ -48,6 +48,8 @@ class Optimizer(ABC):
 
     options: ClassVar[Options]
     """values of each hyper-parameter that tests cross with those of all others"""
+    fewest_dims: ClassVar[int] = 0
+    """how many dimensions a parameter must have"""
     capturable_reason: ClassVar[str | None] = None
     """why ``update`` cannot be captured as a graph; None when it can"""
     deviation_reason: ClassVar[str | None] = None
