@@ -6,12 +6,16 @@ from trainloop.manual.rule import by_function
 from trainloop.manual.rules.activation import ACTIVATION
 from trainloop.manual.rules.arithmetic import ARITHMETIC
 from trainloop.manual.rules.conv import CONV
+from trainloop.manual.rules.norm import NORM
+from trainloop.manual.rules.norm_layer import NORM_LAYER
 from trainloop.manual.rules.reduction import REDUCTION
 
 RULES = by_function(
     ACTIVATION,
     ARITHMETIC,
     CONV,
+    NORM,
+    NORM_LAYER,
     REDUCTION,
 )
 
