@@ -1,7 +1,12 @@
-"""Parameters, gradients and the comparison that every test of the optimizers shares."""
+"""What the tests of the optimizers share: cases made from each one's own ``options``, parameters, gradients, the comparison.
+
+A test that asks for ``crossed_case``, ``refused_case`` or ``toggled_case`` runs once for each case of that kind, a pair of an
+optimizer's name and its settings. Registering an optimizer enrols it.
+"""
 
 from __future__ import annotations
 
+import functools
 import itertools
 from types import SimpleNamespace
 
@@ -12,6 +17,46 @@ from trainloop.manual.optim import OPTIMIZERS
 
 SHAPES = ((4, 3, 2, 2), (), (6, 5))
 BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
+COMPARABLE = [name for name, ours in OPTIMIZERS.items() if ours.deviation_reason is None]
+
+
+def torch_twin(name):
+    """torch's optimizer in its readable form: one parameter after the other."""
+    return functools.partial(getattr(torch.optim, OPTIMIZERS[name].__name__), foreach=False)
+
+
+def accepts(make, settings):
+    try:
+        make([torch.nn.Parameter(torch.zeros(3, 3))], **settings)
+    except ValueError:
+        return False
+    return True
+
+
+def crossed(options):
+    """Every combination of the values of every option."""
+    return [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
+
+
+def toggled(options):
+    """The first value of every option; another value of one of them; other values of all."""
+    first = {name: values[0] for name, values in options.items()}
+    changes = [{name: value} for name, values in options.items() for value in values[1:]]
+    return [first, *({**first, **change} for change in changes), {name: values[-1] for name, values in options.items()}]
+
+
+def cases(kind):
+    if kind == "toggled_case":
+        made = [(name, settings) for name, ours in OPTIMIZERS.items() for settings in toggled(ours.options)]
+        return [(name, settings) for name, settings in made if accepts(OPTIMIZERS[name], settings)]
+    made = [(name, settings) for name in COMPARABLE for settings in crossed(OPTIMIZERS[name].options)]
+    wanted = kind == "crossed_case"
+    return [(name, settings) for name, settings in made if accepts(torch_twin(name), settings) == wanted]
+
+
+def pytest_generate_tests(metafunc):
+    for kind in {"crossed_case", "refused_case", "toggled_case"} & set(metafunc.fixturenames):
+        metafunc.parametrize(kind, cases(kind), ids=lambda case: f"{case[0]}-{case[1]}")
 
 
 def make_params(dtype, shapes=SHAPES):
@@ -26,16 +71,17 @@ def fitting(name, params):
     return [param for param in params if param.ndim >= OPTIMIZERS[name].fewest_dims]
 
 
-def make_grads(step, dtype, shapes=SHAPES):
-    """Gradients of one step: now and then one is None, now and then all are zero."""
+@functools.lru_cache(maxsize=256)
+def make_grads(step, dtype):
+    """Gradients of one step, not to be changed: now and then one is None, now and then all are zero."""
     generator = torch.Generator().manual_seed(1000 + step)
-    grads = [torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes]
+    grads = [torch.randn(shape, generator=generator, dtype=dtype) for shape in SHAPES]
     grads[0] = grads[0].to(memory_format=torch.channels_last)
     if step % 11 == 5:
         grads = [torch.zeros_like(grad) for grad in grads]
     if step % 7 == 3:
         grads[1] = None
-    return grads
+    return tuple(grads)
 
 
 def set_grads(params, grads):
@@ -45,6 +91,33 @@ def set_grads(params, grads):
 
 def as_groups(params):
     return [{"params": params[:2]}, {"params": params[2:], "lr": 0.003, "weight_decay": 0.01}]
+
+
+def make_pair(make_ours, name, settings, dtype):
+    """Ours and torch's, over equal parameters in two groups."""
+    ours = make_ours(as_groups(make_params(dtype)), lr=0.01, **settings)
+    return ours, torch_twin(name)(as_groups(make_params(dtype)), lr=0.01, **settings)
+
+
+def step_pair(ours, theirs, steps, grads_of):
+    """Take the same steps with both, and compare after each."""
+    for step in steps:
+        grads = grads_of(step)
+        for optimizer in (ours, theirs):
+            set_grads(all_params(optimizer), grads)
+            if step == 50:
+                scale_lr(optimizer, 0.1)
+            optimizer.step()
+        assert_same_bits(ours, theirs, f"step {step}")
+
+
+def all_params(optimizer):
+    return [param for group in optimizer.param_groups for param in group["params"]]
+
+
+def scale_lr(optimizer, factor):
+    for group in optimizer.param_groups:
+        group["lr"] *= factor
 
 
 def same_bits(one, two):
@@ -68,32 +141,19 @@ def assert_same_bits(ours, theirs, place):
             assert same_bits(mine, value), f"{place}, parameter {index}, state {name}: ours {mine}, theirs {value}"
 
 
-def all_params(optimizer):
-    return [param for group in optimizer.param_groups for param in group["params"]]
-
-
-def crossed(options):
-    """Every combination of the values of every option."""
-    return [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
-
-
-def set_lr(optimizer, factor):
-    for group in optimizer.param_groups:
-        group["lr"] *= factor
-
-
 @pytest.fixture
 def optim():
     return SimpleNamespace(
         shapes=SHAPES,
+        torch_twin=torch_twin,
         make_params=make_params,
         fitting=fitting,
         make_grads=make_grads,
         set_grads=set_grads,
-        as_groups=as_groups,
+        make_pair=make_pair,
+        step_pair=step_pair,
+        all_params=all_params,
+        scale_lr=scale_lr,
         same_bits=same_bits,
         assert_same_bits=assert_same_bits,
-        all_params=all_params,
-        crossed=crossed,
-        set_lr=set_lr,
     )
