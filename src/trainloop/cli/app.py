@@ -16,6 +16,7 @@ from trainloop.cli.evaluate import evaluate
 from trainloop.cli.lists import models, optimizers, schedules
 from trainloop.cli.options import CliState
 from trainloop.cli.predict import predict
+from trainloop.cli.rules import rules
 from trainloop.cli.train import train
 from trainloop.errors import INTERNAL_ERROR_EXIT_CODE, InterruptedRunError, TrainloopError
 
@@ -34,6 +35,7 @@ app.add_typer(config_app, name="config")
 app.command()(models)
 app.command()(optimizers)
 app.command()(schedules)
+app.command()(rules)
 
 
 def _show_version(wanted: bool) -> None:

@@ -16,7 +16,7 @@ def models(
     """List the models that model.name can name."""
     from trainloop.models.names import OWN_MODELS
 
-    _print_table(("model", "what it is"), [(name, model.description) for name, model in OWN_MODELS.items()])
+    print_table(("model", "what it is"), [(name, model.description) for name, model in OWN_MODELS.items()])
     typer.echo("\nand path/to/file.py:Class, with --plugin path/to/file.py")
     if torchvision:
         from trainloop.models.vision import vision_names
@@ -51,7 +51,7 @@ def _print_sections(heading: str, union: object, *, skipped: tuple[str, ...]) ->
             if key not in skipped
         )
         rows.append((name, (section.__doc__ or "").partition("\n")[0], keys))
-    _print_table((heading, "what it is", "keys and defaults"), rows)
+    print_table((heading, "what it is", "keys and defaults"), rows)
 
 
 def _yaml(value: object) -> str:
@@ -60,7 +60,8 @@ def _yaml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print rows under their headings."""
     from trainloop.report.format import table_lines
 
     for line in table_lines(columns, rows):

@@ -33,7 +33,7 @@ FORMULA = "formula"
 ATEN = "aten"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Form:
     """One way to compute a rule.
 
@@ -63,7 +63,7 @@ class Form:
         object.__setattr__(self, "vjp_takes_needs", "needs" in vjp)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rule:
     """How the tape computes and differentiates some functions.
 
@@ -119,7 +119,7 @@ class Rule:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Composite:
     """A function that arrives whole and is carried out as several calls, each of which has a rule.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -52,7 +52,7 @@ class Tape(TorchFunctionMode):
         self._values = ValueTable()
         self._walked = False
 
-    def __enter__(self) -> Tape:
+    def __enter__(self) -> Self:
         """Start recording, anew if a backward has walked what was recorded before."""
         if self._walked:
             self.clear()
@@ -89,8 +89,7 @@ class Tape(TorchFunctionMode):
         if rule is None:
             return self._without_rule(func, args, kwargs)
         if isinstance(rule, Composite):
-            with _Resumed(self):
-                return rule.expand(*args, **kwargs)
+            return self._expand(rule, args, kwargs)
         return self._record(rule, func, args, kwargs, tracked)
 
     def _record(
@@ -117,6 +116,10 @@ class Tape(TorchFunctionMode):
             if value is not None:
                 self._note(tensor, value, changed=id(tensor) in versions)
         return output
+
+    def _expand(self, rule: Composite, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with _Resumed(self):
+            return rule.expand(*args, **kwargs)
 
     def _without_rule(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a call that needs no rule: it returns no floating-point tensor, or one without a gradient.
