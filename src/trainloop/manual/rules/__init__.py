@@ -6,17 +6,27 @@ from trainloop.manual.rule import by_function
 from trainloop.manual.rules.activation import ACTIVATION
 from trainloop.manual.rules.arithmetic import ARITHMETIC
 from trainloop.manual.rules.conv import CONV
+from trainloop.manual.rules.indexing import INDEXING
+from trainloop.manual.rules.joining import JOINING
 from trainloop.manual.rules.norm import NORM
 from trainloop.manual.rules.norm_layer import NORM_LAYER
+from trainloop.manual.rules.overwriting import OVERWRITING
+from trainloop.manual.rules.padding import PADDING
 from trainloop.manual.rules.reduction import REDUCTION
+from trainloop.manual.rules.shape import SHAPE
 
 RULES = by_function(
     ACTIVATION,
     ARITHMETIC,
     CONV,
+    INDEXING,
+    JOINING,
     NORM,
     NORM_LAYER,
+    OVERWRITING,
+    PADDING,
     REDUCTION,
+    SHAPE,
 )
 
 __all__ = ["RULES"]

@@ -1,0 +1,391 @@
+"""Shapes: the same elements under another shape, in another order, or several times.
+
+Nothing is computed here, so each vjp only brings the gradient of an element back to where the element came from, and adds
+where one element was used several times. Most outputs are views, as torch's are.
+
+Legend: x input, y output, g grad_output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainloop.manual.examples import Index, T, call
+from trainloop.manual.refusals import getter
+from trainloop.manual.rule import Composite, Form, Rule, Saved
+
+
+def listed(args: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return sizes or dims that a method takes one by one or as one list, ``x.permute(1, 0)`` or ``x.permute((1, 0))``."""
+    return tuple(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else args
+
+
+def common_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape that tensors of these shapes broadcast to."""
+    return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+
+
+# Another shape
+
+
+def view(input: Tensor, *shape: Any, **keywords: Any) -> tuple[Tensor, Saved]:
+    """y = x under another shape; saves the shape of x."""
+    dtype = keywords.get("dtype", shape[0] if shape else None)
+    if isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype != input.dtype:
+        raise TypeError(f"view({dtype}) of a {input.dtype} tensor reads bits as other numbers, which has no gradient")
+    return input.view(*shape, **keywords), (input.shape,)
+
+
+def reshape(input: Tensor, *shape: Any, **keywords: Any) -> tuple[Tensor, Saved]:
+    """y = x under another shape, a copy if no view can show it; saves the shape of x."""
+    return input.reshape(*shape, **keywords), (input.shape,)
+
+
+def flatten(input: Tensor, *dims: Any, **keywords: Any) -> tuple[Tensor, Saved]:
+    """y = x with some dimensions laid flat; saves the shape of x."""
+    return input.flatten(*dims, **keywords), (input.shape,)
+
+
+def reshape_vjp(grad_output: Tensor, shape: torch.Size) -> Tensor:
+    """grad_input = g under the shape of x."""
+    return grad_output.reshape(shape)
+
+
+def squeeze(input: Tensor, *dims: Any, **keywords: Any) -> tuple[Tensor, Saved]:
+    """y = x without (these) dimensions of size 1; saves which were dropped."""
+    dim = keywords.get("dim", keywords.get("axis", dims[0] if dims else None))
+    named = range(input.dim()) if dim is None else dim if isinstance(dim, (list, tuple)) else (dim,)
+    wrapped = {d % input.dim() for d in named} if input.dim() else set()
+    return input.squeeze(*dims, **keywords), (sorted(d for d in wrapped if input.shape[d] == 1),)
+
+
+def squeeze_vjp(grad_output: Tensor, dropped: Sequence[int]) -> Tensor:
+    """grad_input = g with the dropped dimensions put back."""
+    for dim in dropped:
+        grad_output = grad_output.unsqueeze(dim)
+    return grad_output
+
+
+def unsqueeze(input: Tensor, dim: int) -> tuple[Tensor, Saved]:
+    """y = x with a dimension of size 1 at ``dim``; saves dim."""
+    return input.unsqueeze(dim), (dim,)
+
+
+def unsqueeze_vjp(grad_output: Tensor, dim: int) -> Tensor:
+    """grad_input = g without that dimension."""
+    return grad_output.squeeze(dim)
+
+
+# Another order
+
+
+def permute(input: Tensor, *dims: Any, **keywords: Any) -> tuple[Tensor, Saved]:
+    """y_{i_p(0) i_p(1) …} = x_{i_0 i_1 …}; saves the dims p."""
+    order = listed(keywords.get("dims", dims))
+    return input.permute(order), (order,)
+
+
+def permute_vjp(grad_output: Tensor, order: tuple[int, ...]) -> Tensor:
+    """grad_input = g permuted by the inverse of p, p⁻¹(p(k)) = k."""
+    rank = len(order)
+    inverse = sorted(range(rank), key=lambda position: order[position] % rank)
+    return grad_output.permute(inverse)
+
+
+def transpose(input: Tensor, dim0: Any, dim1: Any) -> tuple[Tensor, Saved]:
+    """y = x with two dimensions exchanged; saves both."""
+    return input.transpose(dim0, dim1), (dim0, dim1)
+
+
+def transpose_vjp(grad_output: Tensor, dim0: int, dim1: int) -> Tensor:
+    """grad_input = g with them exchanged back."""
+    return grad_output.transpose(dim0, dim1)
+
+
+def matrix_transpose(input: Tensor) -> Tensor:
+    """Exchange the last two dimensions; torch asks for at least two."""
+    return input.transpose(-2, -1)
+
+
+def t(input: Tensor) -> Tensor:
+    """Exchange the two dimensions of a matrix; a vector is its own transpose.
+
+    Raises:
+        RuntimeError: more than two dimensions.
+    """
+    if input.dim() > 2:
+        raise RuntimeError(f"t() expects a tensor with at most 2 dimensions, found shape {tuple(input.shape)}")
+    return input.transpose(0, -1) if input.dim() else input.view(())
+
+
+def reverse_dims(input: Tensor) -> Tensor:
+    """Reverse the order of all dimensions: ``x.T``."""
+    return input.permute(tuple(reversed(range(input.dim()))))
+
+
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
+    """Move dimensions to other places; the others keep their order."""
+    sources = [dim % input.dim() for dim in (source if isinstance(source, (list, tuple)) else (source,))]
+    targets = [dim % input.dim() for dim in (destination if isinstance(destination, (list, tuple)) else (destination,))]
+    if len(sources) != len(targets) or len(set(sources)) < len(sources) or len(set(targets)) < len(targets):
+        raise RuntimeError(f"movedim: source={source} and destination={destination} must name as many different dims")
+    others = iter(dim for dim in range(input.dim()) if dim not in sources)
+    origin = dict(zip(targets, sources, strict=True))
+    return input.permute(tuple(origin[dim] if dim in origin else next(others) for dim in range(input.dim())))
+
+
+def flip(input: Tensor, *dims: Any, **keywords: Any) -> tuple[Tensor, Saved]:
+    """y_i = x_{n-1-i} along each of the dims; saves dims."""
+    order = listed(keywords.get("dims", dims))
+    return input.flip(order), (order,)
+
+
+def flip_vjp(grad_output: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """grad_input = g flipped back."""
+    return grad_output.flip(dims)
+
+
+def roll(input: Tensor, shifts: Any, dims: Any = ()) -> tuple[Tensor, Saved]:
+    """y_{(i + shift) mod n} = x_i along each of the dims; saves both."""
+    shift_list, dim_list = listed((shifts,)), listed((dims,))
+    return input.roll(shift_list, dim_list), (shift_list, dim_list)
+
+
+def roll_vjp(grad_output: Tensor, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Tensor:
+    """grad_input = g rolled back."""
+    return grad_output.roll(tuple(-shift for shift in shifts), dims)
+
+
+# The same element several times
+
+
+def expand(input: Tensor, *sizes: Any, **keywords: Any) -> tuple[Tensor, Saved]:
+    """y = x seen again and again along its dimensions of size 1, without a copy; saves nothing."""
+    return input.expand(*sizes, **keywords), ()
+
+
+def expand_vjp(grad_output: Tensor) -> Tensor:
+    """grad_input = Σ g over the expanded dimensions; the tape sums, as it does wherever an input was broadcast."""
+    return grad_output
+
+
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Expand all to the shape that they broadcast to."""
+    shape = common_shape(*(x.shape for x in tensors))
+    return tuple(x.expand(shape) for x in tensors)
+
+
+def repeat(input: Tensor, *repeats: Any, **keywords: Any) -> tuple[Tensor, Saved]:
+    """y = x laid side by side ``repeats[d]`` times along dimension d; saves repeats and the shape of x."""
+    times = listed(keywords.get("repeats", repeats))
+    return input.repeat(times), (times, input.shape)
+
+
+def repeat_vjp(grad_output: Tensor, repeats: tuple[int, ...], shape: torch.Size) -> Tensor:
+    """grad_input = Σ g over the copies: each repeated dimension is read as (repeat, size), and repeat is summed."""
+    if 0 in repeats:
+        return grad_output.new_zeros(shape)
+    for _ in range(len(repeats) - len(shape)):
+        grad_output = grad_output.sum(0)
+    sizes: list[int] = []
+    copies: list[int] = []
+    for times, size in zip(repeats[len(repeats) - len(shape) :], shape, strict=True):
+        if times != 1:
+            copies.append(len(sizes))
+            sizes.append(times)
+        sizes.append(size)
+    return grad_output.reshape(sizes).sum(copies) if copies else grad_output
+
+
+def tile(input: Tensor, *dims: Any, **keywords: Any) -> Tensor:
+    """Repeat, with 1 for the leading dimensions that ``dims`` does not name."""
+    times = listed(keywords.get("dims", dims))
+    return input.repeat((1,) * (input.dim() - len(times)) + times)
+
+
+def repeat_interleave(
+    input: Tensor, repeats: int | Tensor, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Use each element ``repeats`` times in a row: y_{k·repeats + j} = x_k."""
+    x = input.flatten() if dim is None else input
+    dim = (dim or 0) % max(x.dim(), 1)
+    if isinstance(repeats, Tensor):
+        times = repeats.expand(x.shape[dim]) if repeats.numel() == 1 else repeats
+        return x.index_select(dim, torch.repeat_interleave(times, output_size=output_size))
+    sizes = (*x.shape[: dim + 1], repeats, *x.shape[dim + 1 :])
+    return x.unsqueeze(dim + 1).expand(sizes).clone(memory_format=torch.contiguous_format).flatten(dim, dim + 1)
+
+
+RESHAPES = (call(T(2, 6), (3, 4)), call(T(2, 3, 4), (-1,)), call(T(), (1, 1)), call(T(2, 0), (0, 5)))
+
+SHAPE: dict[str, Rule | Composite] = {
+    "view": Rule(
+        "view",
+        functions=(Tensor.view,),
+        forms={"formula": Form(view, reshape_vjp, exact=True)},
+        examples=(*RESHAPES, call(T(2, 6), 4, 3), call(T(2, 6), -1)),
+    ),
+    "reshape": Rule(
+        "reshape",
+        functions=(torch.reshape, Tensor.reshape),
+        forms={"formula": Form(reshape, reshape_vjp, exact=True)},
+        examples=RESHAPES,
+        also={Tensor.reshape: (call(T(2, 6), 4, 3), call(T(2, 6), shape=(3, 4)))},
+    ),
+    "flatten": Rule(
+        "flatten",
+        functions=(torch.flatten, Tensor.flatten),
+        forms={"formula": Form(flatten, reshape_vjp, exact=True)},
+        examples=(call(T(2, 3, 4), 1), call(T(2, 3, 4), start_dim=0, end_dim=-2), call(T()), call(T(5))),
+    ),
+    "ravel": Composite(
+        "ravel",
+        functions=(torch.ravel, Tensor.ravel),
+        expand=lambda input: input.reshape(-1),
+        examples=(call(T(2, 3)), call(T())),
+    ),
+    "unflatten": Composite(
+        "unflatten",
+        functions=(torch.unflatten, Tensor.unflatten),
+        expand=lambda input, dim, sizes: input.view(
+            *input.shape[: dim % input.dim()], *sizes, *input.shape[dim % input.dim() + 1 :]
+        ),
+        examples=(call(T(2, 6), 1, (2, 3)), call(T(6, 2), -2, (3, -1))),
+    ),
+    "view_as": Composite(
+        "view_as", (Tensor.view_as,), lambda input, other: input.view(other.shape), (call(T(2, 6), T(3, 4)),)
+    ),
+    "reshape_as": Composite(
+        "reshape_as", (Tensor.reshape_as,), lambda input, other: input.reshape(other.shape), (call(T(2, 6), T(3, 4)),)
+    ),
+    "squeeze": Rule(
+        "squeeze",
+        functions=(torch.squeeze, Tensor.squeeze),
+        forms={"formula": Form(squeeze, squeeze_vjp, exact=True)},
+        examples=(
+            call(T(2, 1, 3, 1)),
+            call(T(2, 1, 3, 1), 1),
+            call(T(2, 1, 3, 1), dim=-1),
+            call(T(2, 1, 3), 0),
+            call(T(1, 2, 1), (0, -1)),
+            call(T(1)),
+            call(T(), 0),
+        ),
+    ),
+    "unsqueeze": Rule(
+        "unsqueeze",
+        functions=(torch.unsqueeze, Tensor.unsqueeze),
+        forms={"formula": Form(unsqueeze, unsqueeze_vjp, exact=True)},
+        examples=(call(T(2, 3), 1), call(T(2, 3), dim=-1), call(T(), 0)),
+    ),
+    "permute": Rule(
+        "permute",
+        functions=(torch.permute, Tensor.permute),
+        forms={"formula": Form(permute, permute_vjp, exact=True)},
+        examples=(call(T(2, 3, 4, 5), (0, 2, 3, 1)), call(T(2, 3, 4), dims=(-1, 0, -2)), call(T(), ())),
+        also={Tensor.permute: (call(T(2, 3, 4), 2, 0, 1),)},
+    ),
+    "transpose": Rule(
+        "transpose",
+        functions=(
+            torch.transpose,
+            Tensor.transpose,
+            torch.swapaxes,
+            Tensor.swapaxes,
+            torch.swapdims,
+            Tensor.swapdims,
+        ),
+        forms={"formula": Form(transpose, transpose_vjp, exact=True)},
+        examples=(call(T(2, 3, 4), 0, 2), call(T(2, 3, 4), -1, 1), call(T(), 0, -1)),
+    ),
+    "mT": Composite(
+        "mT",
+        functions=(getter("mT"), getter("mH"), torch.adjoint, Tensor.adjoint),
+        expand=matrix_transpose,
+        examples=(call(T(2, 3)), call(T(4, 2, 3))),
+    ),
+    "t": Composite("t", (torch.t, Tensor.t), t, (call(T(2, 3)), call(T(3)), call(T()))),
+    "T": Composite("T", (getter("T"), getter("H")), reverse_dims, (call(T(2, 3)),)),
+    "movedim": Composite(
+        "movedim",
+        functions=(torch.movedim, Tensor.movedim, torch.moveaxis, Tensor.moveaxis),
+        expand=movedim,
+        examples=(call(T(2, 3, 4), 0, -1), call(T(2, 3, 4, 5), (0, 1), (-1, 1))),
+    ),
+    "flip": Rule(
+        "flip",
+        functions=(torch.flip, Tensor.flip),
+        forms={"formula": Form(flip, flip_vjp, exact=True)},
+        examples=(call(T(2, 3, 4), (0, -1)), call(T(2, 3), dims=(1,))),
+        also={Tensor.flip: (call(T(2, 3, 4), 1, 2),)},
+    ),
+    "fliplr": Composite("fliplr", (torch.fliplr, Tensor.fliplr), lambda input: input.flip(1), (call(T(2, 3)),)),
+    "flipud": Composite("flipud", (torch.flipud, Tensor.flipud), lambda input: input.flip(0), (call(T(2, 3)),)),
+    "roll": Rule(
+        "roll",
+        functions=(torch.roll, Tensor.roll),
+        forms={"formula": Form(roll, roll_vjp, exact=True)},
+        examples=(
+            call(T(2, 3, 4), 1, 2),
+            call(T(2, 5, 4), shifts=(-3, 2), dims=(1, -1)),
+            call(T(2, 3), 2),
+            call(T(2, 3), 1, dims=0),
+        ),
+    ),
+    "expand": Rule(
+        "expand",
+        functions=(Tensor.expand, Tensor.broadcast_to),
+        forms={"formula": Form(expand, expand_vjp, exact=True)},
+        examples=(call(T(3, 1), (2, 3, 4)), call(T(1, 3), (-1, 3)), call(T(), (2, 2)), call(T(1), (0,))),
+        also={Tensor.expand: (call(T(3, 1), 3, 4),)},
+    ),
+    "broadcast_to": Composite(
+        "broadcast_to",
+        functions=(torch.broadcast_to,),
+        expand=lambda input, size: input.expand(size),
+        examples=(call(T(3, 1), (2, 3, 4)), call(T(3, 1), size=(3, 4))),
+    ),
+    "expand_as": Composite(
+        "expand_as", (Tensor.expand_as,), lambda input, other: input.expand(other.shape), (call(T(3, 1), T(2, 3, 4)),)
+    ),
+    "broadcast_tensors": Composite(
+        "broadcast_tensors",
+        functions=(torch.functional.broadcast_tensors,),
+        expand=broadcast_tensors,
+        examples=(call(T(3, 1), T(2, 1, 4)), call(T(3), T())),
+    ),
+    "repeat": Rule(
+        "repeat",
+        functions=(Tensor.repeat,),
+        forms={"formula": Form(repeat, repeat_vjp, exact=True)},
+        examples=(
+            call(T(2, 3), (2, 3)),
+            call(T(2, 3), 3, 2, 1, 2),
+            call(T(2, 3), 1, 1),
+            call(T(), 4),
+            call(T(2, 3), 0, 1),
+        ),
+    ),
+    "tile": Composite(
+        "tile",
+        functions=(torch.tile, Tensor.tile),
+        expand=tile,
+        examples=(call(T(2, 3), (2,)), call(T(2, 3), dims=(2, 1, 3))),
+        also={Tensor.tile: (call(T(2, 3), 2, 2),)},
+    ),
+    "repeat_interleave": Composite(
+        "repeat_interleave",
+        functions=(torch.repeat_interleave, Tensor.repeat_interleave),
+        expand=repeat_interleave,
+        examples=(
+            call(T(2, 3), 2),
+            call(T(2, 3), 3, dim=1),
+            call(T(2, 3), 2, -2),
+            call(T(2, 3), Index(3, below=3), 1),
+        ),
+    ),
+}
