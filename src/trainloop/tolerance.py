@@ -39,8 +39,15 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
         1e-5, 1e-7, "a gradient is made of outputs and sums them again, over the batch: some 80 roundings of 2⁻²⁴"
     ),
     ("float64", "gradient"): Tolerance(2e-14, 1e-16, "the same in roundings of 2⁻⁵³"),
+    ("float32", "model gradient"): Tolerance(
+        1e-3, 1e-6, "a whole network multiplies the roundings of each layer by the condition of the layers after it"
+    ),
     ("float32", "state"): Tolerance(1e-5, 1e-7, "optimizer state is a running sum of gradients"),
     ("float64", "state"): Tolerance(2e-14, 1e-16, "the same in roundings of 2⁻⁵³"),
+    ("float32", "orthogonal"): Tolerance(
+        3e-5, 1e-7, "five rounds of Muon's quintic stretch what is near 0 by 3.4445⁵ ≈ 485, its roundings of 2⁻²⁴ too"
+    ),
+    ("float64", "orthogonal"): Tolerance(6e-14, 1e-16, "the same in roundings of 2⁻⁵³"),
     ("float64", "difference"): Tolerance(
         1e-6, 1e-8, "a central difference with step 1e-6 is right to the square of the step plus 2⁻⁵³ / step"
     ),
@@ -48,7 +55,7 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
 
 
 def tolerance(dtype: str, quantity: str) -> Tolerance:
-    """Return the tolerance for a quantity (output, gradient, state, difference) computed in ``dtype``.
+    """Return the tolerance for a quantity (output, gradient, state, …) computed in ``dtype``.
 
     Raises:
         KeyError: the table has no such line.
