@@ -8,6 +8,7 @@ from trainloop.manual.rules.arithmetic import ARITHMETIC
 from trainloop.manual.rules.conv import CONV
 from trainloop.manual.rules.indexing import INDEXING
 from trainloop.manual.rules.joining import JOINING
+from trainloop.manual.rules.loss import LOSS
 from trainloop.manual.rules.norm import NORM
 from trainloop.manual.rules.norm_layer import NORM_LAYER
 from trainloop.manual.rules.overwriting import OVERWRITING
@@ -21,6 +22,7 @@ RULES = by_function(
     CONV,
     INDEXING,
     JOINING,
+    LOSS,
     NORM,
     NORM_LAYER,
     OVERWRITING,
