@@ -17,9 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Sizes = tuple[int, ...]
+IntOrSizes = int | Sequence[int]
+"""An argument as torch takes it: one number for all axes, or one for each."""
 
 
-def per_axis(value: int | Sequence[int], num_axes: int) -> Sizes:
+def per_axis(value: IntOrSizes, num_axes: int) -> Sizes:
     """Return one number for each spatial axis: torch takes one number for all of them, or one for each."""
     if isinstance(value, (tuple, list)):
         return tuple(value) * num_axes if len(value) == 1 else tuple(value)

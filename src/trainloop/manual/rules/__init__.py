@@ -13,6 +13,7 @@ from trainloop.manual.rules.norm import NORM
 from trainloop.manual.rules.norm_layer import NORM_LAYER
 from trainloop.manual.rules.overwriting import OVERWRITING
 from trainloop.manual.rules.padding import PADDING
+from trainloop.manual.rules.pool import POOL
 from trainloop.manual.rules.reduction import REDUCTION
 from trainloop.manual.rules.shape import SHAPE
 
@@ -27,6 +28,7 @@ RULES = by_function(
     NORM_LAYER,
     OVERWRITING,
     PADDING,
+    POOL,
     REDUCTION,
     SHAPE,
 )

@@ -15,7 +15,7 @@ Source: Dumoulin & Visin 2016, arXiv:1603.07285, for the arithmetic of shapes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -26,10 +26,9 @@ from torch import Tensor
 from trainloop.manual.conv import im2col
 from trainloop.manual.examples import Example, T, call
 from trainloop.manual.rule import Form, Needs, Rule, Saved
-from trainloop.manual.windows import Sizes, per_axis, window_extent
+from trainloop.manual.windows import IntOrSizes, Sizes, per_axis, window_extent
 
 Grads = tuple[Tensor | None, Tensor | None, Tensor | None]
-IntOrSizes = int | Sequence[int]
 
 
 class Geometry(NamedTuple):
