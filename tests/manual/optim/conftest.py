@@ -1,7 +1,7 @@
 """What the tests of the optimizers share: cases made from each one's own ``options``, parameters, gradients, the comparison.
 
-A test that asks for ``crossed_case``, ``refused_case`` or ``toggled_case`` runs once for each case of that kind, a pair of an
-optimizer's name and its settings. Registering an optimizer enrols it.
+A test that asks for ``crossed_case``, ``refused_case``, ``toggled_case`` or ``twin_case`` (a toggled one of an optimizer that
+has torch's bits) runs once for each case of that kind: an optimizer's name and its settings. Registering enrols.
 """
 
 from __future__ import annotations
@@ -45,18 +45,27 @@ def toggled(options):
     return [first, *({**first, **change} for change in changes), {name: values[-1] for name, values in options.items()}]
 
 
-def cases(kind):
-    if kind == "toggled_case":
-        made = [(name, settings) for name, ours in OPTIMIZERS.items() for settings in toggled(ours.options)]
-        return [(name, settings) for name, settings in made if accepts(OPTIMIZERS[name], settings)]
-    made = [(name, settings) for name in COMPARABLE for settings in crossed(OPTIMIZERS[name].options)]
-    wanted = kind == "crossed_case"
-    return [(name, settings) for name, settings in made if accepts(torch_twin(name), settings) == wanted]
+def toggled_cases(names):
+    made = [(name, settings) for name in names for settings in toggled(OPTIMIZERS[name].options)]
+    return [(name, settings) for name, settings in made if accepts(OPTIMIZERS[name], settings)]
+
+
+def crossed_cases(names, accepted):
+    made = [(name, settings) for name in names for settings in crossed(OPTIMIZERS[name].options)]
+    return [(name, settings) for name, settings in made if accepts(torch_twin(name), settings) == accepted]
+
+
+CASES = {
+    "crossed_case": lambda: crossed_cases(COMPARABLE, accepted=True),
+    "refused_case": lambda: crossed_cases(COMPARABLE, accepted=False),
+    "toggled_case": lambda: toggled_cases(OPTIMIZERS),
+    "twin_case": lambda: toggled_cases(COMPARABLE),
+}
 
 
 def pytest_generate_tests(metafunc):
-    for kind in {"crossed_case", "refused_case", "toggled_case"} & set(metafunc.fixturenames):
-        metafunc.parametrize(kind, cases(kind), ids=lambda case: f"{case[0]}-{case[1]}")
+    for kind in CASES.keys() & set(metafunc.fixturenames):
+        metafunc.parametrize(kind, CASES[kind](), ids=lambda case: f"{case[0]}-{case[1]}")
 
 
 def make_params(dtype, shapes=SHAPES):

@@ -14,30 +14,6 @@ KINDS = {"channels_last": (0, torch.float32), "0-d": (1, torch.float32), "float6
 CAPTURABLE = [name for name, ours in OPTIMIZERS.items() if ours.capturable_reason is None]
 
 
-def one_at_a_time(options):
-    """The first value of every option, with another value of one of them, and with other values of all."""
-    first = {name: values[0] for name, values in options.items()}
-    changes = [{name: value} for name, values in options.items() for value in values[1:]]
-    return [first, *({**first, **change} for change in changes), {name: values[-1] for name, values in options.items()}]
-
-
-def possible(name, settings, kind):
-    try:
-        OPTIMIZERS[name]([torch.nn.Parameter(torch.zeros(() if kind == "0-d" else (3, 3)))], **settings)
-    except ValueError:
-        return False
-    return True
-
-
-CASES = [
-    (name, settings, kind)
-    for name in CAPTURABLE
-    for settings in one_at_a_time(OPTIMIZERS[name].options)
-    for kind in KINDS
-    if possible(name, settings, kind)
-]
-
-
 def capture(optimizer, param, state, scalars):
     group = optimizer.param_groups[0]
     inputs = (param, torch.empty_like(param), state, scalar_tensors(scalars, param))
@@ -66,9 +42,13 @@ def steps_of_the_graph(optimizer, param, grads, lrs):
         yield value, state
 
 
-@pytest.mark.parametrize(("name", "settings", "kind"), CASES, ids=str)
-def test_a_captured_graph_has_the_bits_of_the_loop(optim, name, settings, kind):
-    index, dtype = KINDS[kind]
+@pytest.mark.parametrize(("index", "dtype"), KINDS.values(), ids=KINDS)
+def test_a_captured_graph_has_the_bits_of_the_loop(optim, toggled_case, index, dtype):
+    name, settings = toggled_case
+    if name not in CAPTURABLE:
+        pytest.skip(f"{name}: {OPTIMIZERS[name].capturable_reason}")
+    if len(optim.shapes[index]) < OPTIMIZERS[name].fewest_dims:
+        pytest.skip(f"{name} takes no parameter of so few dimensions")
     grads = [optim.make_grads(2 * step, dtype)[index] for step in range(STEPS)]
     grads = [torch.zeros(optim.shapes[index], dtype=dtype) if grad is None else grad for grad in grads]
     lrs = [0.05 * (1 - step / STEPS) for step in range(STEPS)]

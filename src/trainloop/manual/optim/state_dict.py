@@ -29,7 +29,7 @@ def pack(groups: Sequence[Group], state: Mapping[Tensor, State]) -> StateDict:
     Returns:
         a state dict; its tensors are those of ``state``, which no later step changes.
     """
-    numbers = _numbers(groups)
+    numbers = {param: number for number, param in enumerate(param for group in groups for param in group["params"])}
     packed_groups = [
         {
             **{name: value for name, value in group.items() if name != "params"},
@@ -38,17 +38,6 @@ def pack(groups: Sequence[Group], state: Mapping[Tensor, State]) -> StateDict:
         for group in groups
     ]
     return {"state": {numbers[param]: dict(entries) for param, entries in state.items()}, "param_groups": packed_groups}
-
-
-def _numbers(groups: Sequence[Group]) -> dict[Tensor, int]:
-    numbers: dict[Tensor, int] = {}
-    position = 0
-    for group in groups:
-        for param in group["params"]:
-            # A parameter that stands twice keeps its first number, and its second place stays empty, as in torch.
-            numbers.setdefault(param, position)
-            position += 1
-    return numbers
 
 
 def params_by_number(groups: Sequence[Group], saved_groups: Sequence[Mapping[str, Any]]) -> dict[int, Tensor]:
