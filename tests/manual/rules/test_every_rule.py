@@ -47,6 +47,8 @@ def test_the_vjp_agrees_with_a_difference_along_a_random_direction(case, form):
         return perturb
 
     outcome, _ = rule_cases.run(case, torch.float64, Tape(form=form))
+    if any(output.dtype in (torch.float32, torch.float16, torch.bfloat16) for output in outcome.outputs):
+        pytest.skip("a cast that rounds more coarsely than the step has no difference to measure")
     _, above = rule_cases.run(case, torch.float64, Tape(form=form), perturb=along(+1))
     directions.clear()
     _, below = rule_cases.run(case, torch.float64, Tape(form=form), perturb=along(-1))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from trainloop.manual.rule import by_function
 from trainloop.manual.rules.activation import ACTIVATION
+from trainloop.manual.rules.activation_smooth import ACTIVATION_SMOOTH
 from trainloop.manual.rules.arithmetic import ARITHMETIC
+from trainloop.manual.rules.cast import CAST
 from trainloop.manual.rules.conv import CONV
+from trainloop.manual.rules.elementwise import ELEMENTWISE
 from trainloop.manual.rules.indexing import INDEXING
 from trainloop.manual.rules.joining import JOINING
 from trainloop.manual.rules.loss import LOSS
@@ -13,14 +16,16 @@ from trainloop.manual.rules.norm import NORM
 from trainloop.manual.rules.norm_layer import NORM_LAYER
 from trainloop.manual.rules.overwriting import OVERWRITING
 from trainloop.manual.rules.padding import PADDING
-from trainloop.manual.rules.pool import POOL
 from trainloop.manual.rules.reduction import REDUCTION
 from trainloop.manual.rules.shape import SHAPE
 
 RULES = by_function(
     ACTIVATION,
+    ACTIVATION_SMOOTH,
     ARITHMETIC,
+    CAST,
     CONV,
+    ELEMENTWISE,
     INDEXING,
     JOINING,
     LOSS,
@@ -28,7 +33,6 @@ RULES = by_function(
     NORM_LAYER,
     OVERWRITING,
     PADDING,
-    POOL,
     REDUCTION,
     SHAPE,
 )
