@@ -16,6 +16,7 @@ from trainloop.manual.rules.norm import NORM
 from trainloop.manual.rules.norm_layer import NORM_LAYER
 from trainloop.manual.rules.overwriting import OVERWRITING
 from trainloop.manual.rules.padding import PADDING
+from trainloop.manual.rules.pool_adaptive import POOL_ADAPTIVE
 from trainloop.manual.rules.reduction import REDUCTION
 from trainloop.manual.rules.shape import SHAPE
 
@@ -33,6 +34,7 @@ RULES = by_function(
     NORM_LAYER,
     OVERWRITING,
     PADDING,
+    POOL_ADAPTIVE,
     REDUCTION,
     SHAPE,
 )
