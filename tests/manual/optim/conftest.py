@@ -82,10 +82,12 @@ def fitting(name, params):
 
 @functools.lru_cache(maxsize=256)
 def make_grads(step, dtype):
-    """Gradients of one step, not to be changed: now and then one is None, now and then all are zero."""
+    """Gradients of one step, not to be changed: now and then one is None, some elements or all are zero."""
     generator = torch.Generator().manual_seed(1000 + step)
     grads = [torch.randn(shape, generator=generator, dtype=dtype) for shape in SHAPES]
     grads[0] = grads[0].to(memory_format=torch.channels_last)
+    if step % 3 == 0:
+        grads[0][1].zero_()
     if step % 11 == 5:
         grads = [torch.zeros_like(grad) for grad in grads]
     if step % 7 == 3:
