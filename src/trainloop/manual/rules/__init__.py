@@ -8,6 +8,7 @@ from trainloop.manual.rules.activation_smooth import ACTIVATION_SMOOTH
 from trainloop.manual.rules.arithmetic import ARITHMETIC
 from trainloop.manual.rules.cast import CAST
 from trainloop.manual.rules.conv import CONV
+from trainloop.manual.rules.conv_transpose import CONV_TRANSPOSE
 from trainloop.manual.rules.dropout import DROPOUT
 from trainloop.manual.rules.elementwise import ELEMENTWISE
 from trainloop.manual.rules.indexing import INDEXING
@@ -27,6 +28,7 @@ RULES = by_function(
     ARITHMETIC,
     CAST,
     CONV,
+    CONV_TRANSPOSE,
     DROPOUT,
     ELEMENTWISE,
     INDEXING,

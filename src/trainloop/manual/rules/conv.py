@@ -107,26 +107,39 @@ def conv_vjp_aten(
     needs: Needs,
 ) -> Grads:
     """Return the three gradients by ``convolution_backward``, those that are needed."""
-    if input is None:  # The kernel asks for its shape and layout alone, and touches none of its elements.
-        input = grad_output.new_empty_strided(shape, strides)
+    if input is None:
+        input = blank(grad_output, shape, strides)
+    grad_input, grad_weight, grad_bias = library_grads(grad_output, input, weight, geometry, None, needs)
+    return cropped(grad_input, unpadded_shape), grad_weight, grad_bias
+
+
+def blank(like: Tensor, shape: Sizes, strides: Sizes) -> Tensor:
+    """Return an input that nobody saved: kernels ask for its shape and layout, and read no element without need."""
+    return like.new_empty_strided(shape, strides)
+
+
+def library_grads(
+    grad_output: Tensor, input: Tensor, weight: Tensor, geometry: Geometry, output_padding: Sizes | None, needs: Needs
+) -> Grads:
+    """Return the gradients of input, weight and bias by the library's kernel, those that are needed.
+
+    Args:
+        grad_output: shape (N, G·O, P…), or without N.
+        input: shape (N, G·C, X…), or without N.
+        weight: shape (G·O, C, K…); of a transposed convolution (G·C, O, K…).
+        geometry: of the windows.
+        output_padding: of a transposed convolution, one number per axis; None for a convolution.
+        needs: which of the three.
+    """
+    stride, padding, dilation, groups = geometry
+    transposed = output_padding is not None
+    num_biases = weight.shape[1] * groups if transposed else weight.shape[0]
     unbatched = input.dim() < weight.dim()
     if unbatched:
         input, grad_output = input.unsqueeze(0), grad_output.unsqueeze(0)
-    stride, padding, dilation, groups = geometry
-    grads: Grads = torch.ops.aten.convolution_backward.default(
-        grad_output,
-        input,
-        weight,
-        [weight.shape[0]],
-        stride,
-        padding,
-        dilation,
-        False,
-        (0,) * len(stride),
-        groups,
-        needs,
-    )
-    return _shaped_as(unpadded_shape, grads[0], unbatched), grads[1], grads[2]
+    shape = (stride, padding, dilation, transposed, output_padding or (0,) * len(stride), groups)
+    grads: Grads = torch.ops.aten.convolution_backward.default(grad_output, input, weight, [num_biases], *shape, needs)
+    return unbatch(grads[0]) if unbatched else grads[0], grads[1], grads[2]
 
 
 # The formula
@@ -172,7 +185,7 @@ def conv_vjp_im2col(
     grad_input = None if weight is None else im2col.grad_input(grad_output, weight, padded_shape, *geometry)
     grad_weight = None if input is None else im2col.grad_weight(grad_output, input, weight_shape, *geometry)
     grad_bias = im2col.grad_bias(grad_output) if needs[2] else None
-    return _shaped_as(input_shape, grad_input, unbatched), grad_weight, grad_bias
+    return cropped(unbatch(grad_input) if unbatched else grad_input, input_shape), grad_weight, grad_bias
 
 
 def refuse_padding(stride: IntOrSizes, padding: IntOrSizes | str) -> None:
@@ -217,15 +230,18 @@ def refuse_shapes(input: Tensor, weight: Tensor, geometry: Geometry) -> None:
         raise RuntimeError(f"a kernel that reaches over {extent} is larger than the padded input, {tuple(padded)}")
 
 
-def _shaped_as(shape: Sizes, grad_input: Tensor | None, unbatched: bool) -> Tensor | None:
-    """Return the gradient of what :func:`pad_to_even` was given: without its last zeros, and without a batch of one."""
-    if grad_input is None:
-        return None
-    if unbatched:
-        grad_input = grad_input.squeeze(0)
+def cropped(grad_input: Tensor | None, shape: Sizes) -> Tensor | None:
+    """Return the gradient of what :func:`pad_to_even` was given: without its last zeros."""
+    if grad_input is None or grad_input.shape == shape:
+        return grad_input
     for axis, size in enumerate(shape):
         grad_input = grad_input.narrow(axis, 0, size)
     return grad_input
+
+
+def unbatch(grad_input: Tensor | None) -> Tensor | None:
+    """Return the gradient of an input that had no batch axis."""
+    return None if grad_input is None else grad_input.squeeze(0)
 
 
 def _rule(name: str, function: Callable[..., Tensor], *examples: Example) -> Rule:
