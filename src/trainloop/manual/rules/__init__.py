@@ -8,19 +8,21 @@ from trainloop.manual.rules.activation_smooth import ACTIVATION_SMOOTH
 from trainloop.manual.rules.arithmetic import ARITHMETIC
 from trainloop.manual.rules.cast import CAST
 from trainloop.manual.rules.conv import CONV
-from trainloop.manual.rules.conv_transpose import CONV_TRANSPOSE
 from trainloop.manual.rules.dropout import DROPOUT
 from trainloop.manual.rules.elementwise import ELEMENTWISE
 from trainloop.manual.rules.indexing import INDEXING
 from trainloop.manual.rules.joining import JOINING
+from trainloop.manual.rules.linear import LINEAR
 from trainloop.manual.rules.loss import LOSS
 from trainloop.manual.rules.norm import NORM
 from trainloop.manual.rules.norm_layer import NORM_LAYER
 from trainloop.manual.rules.overwriting import OVERWRITING
 from trainloop.manual.rules.padding import PADDING
+from trainloop.manual.rules.pool import POOL
 from trainloop.manual.rules.pool_adaptive import POOL_ADAPTIVE
 from trainloop.manual.rules.reduction import REDUCTION
 from trainloop.manual.rules.shape import SHAPE
+from trainloop.manual.rules.softmax import SOFTMAX
 
 RULES = by_function(
     ACTIVATION,
@@ -28,19 +30,21 @@ RULES = by_function(
     ARITHMETIC,
     CAST,
     CONV,
-    CONV_TRANSPOSE,
     DROPOUT,
     ELEMENTWISE,
     INDEXING,
     JOINING,
+    LINEAR,
     LOSS,
     NORM,
     NORM_LAYER,
     OVERWRITING,
     PADDING,
+    POOL,
     POOL_ADAPTIVE,
     REDUCTION,
     SHAPE,
+    SOFTMAX,
 )
 
 __all__ = ["RULES"]
