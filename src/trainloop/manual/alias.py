@@ -42,6 +42,15 @@ class Region(NamedTuple):
         """Return the region of a tensor that is laid out as the base."""
         return base_like.as_strided(self.size, self.stride, base_like.storage_offset() + self.offset)
 
+    def sees_each_element_once(self) -> bool:
+        """Return whether no element is shown twice, as by expand or overlapping windows; False if in doubt."""
+        reach = 0
+        for stride, size in sorted(zip(self.stride, self.size, strict=True)):
+            if size > 1 and stride <= reach:
+                return False
+            reach += (size - 1) * stride
+        return True
+
     def laid_out(self, grad: Tensor) -> Tensor:
         """Return a copy of ``grad`` in the memory layout of the base."""
         return torch.empty_strided(self.base_size, self.base_stride, dtype=grad.dtype, device=grad.device).copy_(grad)
@@ -49,10 +58,12 @@ class Region(NamedTuple):
 
 def read_vjp(grad_view: Tensor, region: Region) -> Tensor:
     """Return grad_base: the region's elements receive ``grad_view``; one that is seen twice (expand) receives both."""
-    like = grad_view.new_zeros(()).expand(region.base_size)
-    grad_base = region.laid_out(like)
-    positions = torch.arange(_extent(region), device=grad_view.device)
-    seen = positions.as_strided(region.size, region.stride, region.offset).reshape(-1)
+    grad_base = region.laid_out(grad_view.new_zeros(()).expand(region.base_size))
+    if region.sees_each_element_once():
+        region.seen_in(grad_base).copy_(grad_view)
+        return grad_base
+    places = torch.arange(_extent(region), device=grad_view.device)
+    seen = places.as_strided(region.size, region.stride, region.offset).reshape(-1)
     memory = grad_base.as_strided((_extent(region),), (1,), 0)
     memory.index_add_(0, seen, grad_view.reshape(-1))
     return grad_base
@@ -76,6 +87,8 @@ def base_of(view: Tensor) -> Tensor:
 
 def _extent(region: Region) -> int:
     """Return the number of elements from the first to the last of the base, gaps included."""
+    if 0 in region.base_size:
+        return 0
     return 1 + sum((size - 1) * stride for size, stride in zip(region.base_size, region.base_stride, strict=True))
 
 

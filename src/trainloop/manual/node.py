@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,12 +23,19 @@ class Node:
         inputs: the value of each input of the rule, None where no gradient is needed.
         outputs: the value of each output, None for one that has no gradient (indices, masks).
         saved: what the form's forward saved for its vjp.
+        versions: identity of a tensor → its version before the forward, for what the forward may have overwritten.
     """
 
     __slots__ = ("form", "inputs", "name", "outputs", "saved", "single", "versions")
 
     def __init__(
-        self, name: str, form: Form, inputs: list[Value | None], outputs: list[Value | None], saved: Saved
+        self,
+        name: str,
+        form: Form,
+        inputs: list[Value | None],
+        outputs: list[Value | None],
+        saved: Saved,
+        versions: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.form = form
@@ -35,7 +43,8 @@ class Node:
         self.outputs = outputs
         self.single = True
         self.saved: Saved | None = saved
-        self.versions = [saved_tensor._version for saved_tensor in saved if isinstance(saved_tensor, Tensor)]
+        tensors = (tensor for tensor in saved if isinstance(tensor, Tensor))
+        self.versions = [versions.get(id(tensor), tensor._version) for tensor in tensors]
 
     def vjp(self, grad_outputs: list[Tensor | None]) -> Iterator[tuple[Value, Tensor]]:
         """Yield each input that needs a gradient, with its gradient.
@@ -102,8 +111,9 @@ def laid_out_as(leaf: Tensor, grad: Tensor) -> Tensor:
     """Return ``grad`` in the memory layout of ``leaf``, as torch does.
 
     Without it a gradient would keep the strides its kernel happened to write, and a sum over its elements (a norm for
-    clipping) would add them in another order and round differently.
+    clipping) would add them in another order and round differently. The stride of a dimension of size 1 says nothing.
     """
-    if grad.stride() == leaf.stride():
+    pairs = zip(leaf.shape, grad.stride(), leaf.stride(), strict=True)
+    if all(size == 1 or found == expected for size, found, expected in pairs):
         return grad.detach()
     return torch.empty_like(leaf).copy_(grad)

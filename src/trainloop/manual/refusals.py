@@ -18,6 +18,12 @@ def getter(name: str) -> Function:
     return function
 
 
+def setter(name: str) -> Function:
+    """Return what setting a property of a tensor reaches a tape as, ``Tensor.requires_grad.__set__`` for instance."""
+    function: Function = getattr(Tensor, name).__set__
+    return function
+
+
 GRADIENT_FREE: frozenset[Function] = frozenset(
     {
         Tensor.detach,
@@ -44,6 +50,9 @@ GRADIENT_FREE: frozenset[Function] = frozenset(
     }
 )
 """Functions whose floating-point output is a constant under autograd too."""
+
+MAKES_CONSTANT: frozenset[Function] = frozenset({Tensor.detach_, Tensor.requires_grad_, setter("requires_grad")})
+"""Functions that can make a constant of their argument itself."""
 
 REFUSED: dict[Function, str] = {
     Tensor.backward: "call tape.backward(loss), after the `with` block",

@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from trainloop.manual.alias import READ, WRITE, Region, base_of
 from trainloop.manual.errors import NoRuleError, RefusedError, TapeError
 from trainloop.manual.node import Node, accumulate, laid_out_as
-from trainloop.manual.refusals import GRADIENT_FREE, refuse_call, refuse_leaf
+from trainloop.manual.refusals import GRADIENT_FREE, MAKES_CONSTANT, refuse_call, refuse_leaf
 from trainloop.manual.rule import ATEN, Composite, Form, Function, Rule, RuleTable
 from trainloop.manual.rules import RULES
 from trainloop.manual.values import STALE, Value, ValueTable
@@ -103,18 +103,21 @@ class Tape(TorchFunctionMode):
         keywords = (
             {**kwargs, "needs": tuple(value is not None for value in values)} if form.forward_takes_needs else kwargs
         )
+        if func in rule.inplace:
+            self._refuse_change(args[0])
         with torch.no_grad():
             forward = _inplace(form) if func in rule.inplace else form.forward
             output, saved = forward(*args, **keywords)
         if isinstance(output, Tensor) and versions.get(id(output)) == output._version:
             return output  # the input itself, unchanged: dropout in eval mode, contiguous() of what is contiguous
         outputs = [output] if isinstance(output, Tensor) else list(output)
-        node = Node(rule.name, form, values, [_value_of_output(tensor) for tensor in outputs], saved)
+        changed = [versions.pop(id(tensor), None) is not None for tensor in outputs]
+        node = Node(rule.name, form, values, [_value_of_output(tensor) for tensor in outputs], saved, versions)
         node.single = isinstance(output, Tensor)
         self.nodes.append(node)
-        for tensor, value in zip(outputs, node.outputs, strict=True):
+        for tensor, value, was_input in zip(outputs, node.outputs, changed, strict=True):
             if value is not None:
-                self._note(tensor, value, changed=id(tensor) in versions)
+                self._note(tensor, value, changed=was_input)
         return output
 
     def _expand(self, rule: Composite, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -129,6 +132,8 @@ class Tape(TorchFunctionMode):
         """
         with torch.no_grad():
             output = func(*args, **kwargs)
+        if func in MAKES_CONSTANT and not args[0].requires_grad:
+            self._make_constant(args[0], func)
         if func not in GRADIENT_FREE and any(tensor.is_floating_point() for tensor in _tensors(output)):
             raise NoRuleError(function_name(func), module_path())
         return output
@@ -140,20 +145,27 @@ class Tape(TorchFunctionMode):
         entry = self._values.get(tensor)
         if entry is None:
             return self._first_sight(tensor)
-        if entry.version != tensor._version and tensor._is_view():
+        if entry.version == tensor._version or not tensor._is_view():
+            return entry.value
+        if entry.value.leaf is None:
             return self._read(tensor)
+        if self._value(base_of(tensor)) is not None:
+            raise RefusedError(
+                f"a view of shape {tuple(tensor.shape)}, made under torch.no_grad() or a leaf itself, is used in "
+                f"{module_path()} after its base was changed in place: make the view anew, or clone it before"
+            )
         return entry.value
 
     def _first_sight(self, tensor: Tensor) -> Value | None:
+        if tensor._is_view():
+            base = self._values.get(base_of(tensor))
+            if base is not None and base.born_constant:
+                return self._read(tensor)
         if tensor.requires_grad:
             refuse_leaf(tensor)
             value = Value(tensor, leaf=tensor)
             self._values.set(tensor, value)
             return value
-        if tensor._is_view():
-            base = self._values.get(base_of(tensor))
-            if base is not None and base.born_constant:
-                return self._read(tensor)
         return None
 
     def _note(self, tensor: Tensor, value: Value, *, changed: bool) -> None:
@@ -162,6 +174,7 @@ class Tape(TorchFunctionMode):
             self._values.set(tensor, value)
             self._values.mark(tensor)
             return
+        self._refuse_change(tensor)
         if tensor._is_view():
             self._write(tensor, value)
         else:
@@ -189,13 +202,33 @@ class Tape(TorchFunctionMode):
 
     def _overwrite(self, tensor: Tensor, value: Value) -> None:
         old = self._values.get(tensor)
-        if old is not None and old.value.leaf is not None:
-            raise RefusedError(
-                f"a leaf of shape {tuple(tensor.shape)} that requires grad was changed in place in {module_path()}; its "
-                "gradient would belong to a value that is gone: use the out-of-place form, or torch.no_grad()"
-            )
         self._values.set(tensor, value, born_constant=old is None or old.born_constant)
         self._values.mark(tensor)
+
+    def _refuse_change(self, tensor: Tensor) -> None:
+        """Refuse to change a leaf in place, directly or through a view.
+
+        Raises:
+            RefusedError: ``tensor`` or its base is a leaf, or a view that was made under ``torch.no_grad()``.
+        """
+        for changed in (tensor, tensor._base):
+            entry = None if changed is None else self._values.get(changed)
+            if entry is not None and entry.value.leaf is not None:
+                raise RefusedError(
+                    f"a leaf of shape {tuple(entry.value.shape)} that requires grad was changed in place "
+                    f"in {module_path()}; its gradient would belong to a value that is gone: use the out-of-place form, or "
+                    "torch.no_grad() (a view made under torch.no_grad() is a leaf, too)"
+                )
+
+    def _make_constant(self, tensor: Tensor, func: Function) -> None:
+        """Forget the value of a tensor that was detached in place, or of a leaf that was frozen."""
+        entry = self._values.get(tensor)
+        if entry is not None and entry.value.leaf is None and func is not Tensor.detach_:
+            raise RefusedError(
+                f"requires_grad of an intermediate of shape {tuple(tensor.shape)} was switched off in {module_path()}; it was "
+                "computed from a tensor that requires grad: detach() it"
+            )
+        self._values.drop(tensor)
 
     def _refuse_other_inputs(self, rule: Rule, inputs: list[Any], tracked: list[Tensor]) -> None:
         known = {id(tensor) for tensor in inputs}
@@ -224,7 +257,7 @@ class Tape(TorchFunctionMode):
             ChangedInPlaceError: a saved tensor was overwritten since.
         """
         for value, leaf_grad in self._walk(loss, grad, retain_graph=retain_graph).items():
-            if value.leaf is not None:
+            if value.leaf is not None and value.leaf.requires_grad:
                 accumulate(value.leaf, leaf_grad)
 
     @torch.no_grad()
@@ -297,6 +330,8 @@ def _inplace(form: Form) -> Callable[..., tuple[Tensor, tuple[Any, ...]]]:
     """Return a forward that overwrites its first argument, by way of a copy if the form knows no better."""
 
     def forward(target: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, tuple[Any, ...]]:
+        # x.mul_(x): the vjp needs the x that is about to go.
+        args = tuple(target.clone() if arg is target else arg for arg in args)
         if form.forward_takes_inplace:
             return form.forward(target, *args, **kwargs, inplace=True)
         output, saved = form.forward(target.clone(), *args, **kwargs)

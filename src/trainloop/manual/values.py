@@ -74,6 +74,10 @@ class ValueTable:
         ref = weakref.ref(tensor, functools.partial(self._entries.pop, key))
         self._entries[key] = Entry(ref, value, tensor._version if version is None else version, born_constant)
 
+    def drop(self, tensor: Tensor) -> None:
+        """Forget ``tensor``: it is a constant from now on."""
+        self._entries.pop(id(tensor), None)
+
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
@@ -85,12 +89,14 @@ class ValueTable:
         tensor that requires grad it returns one with a ``grad_fn``, which the tape notices. The model, too, sees the
         ``requires_grad`` that it would see under autograd.
         """
-        tensor.requires_grad_()
+        if not tensor.requires_grad:  # a view requires grad if its base does
+            tensor.requires_grad_()
 
     def unmark(self) -> None:
         """Take the marks back: outside the tape nothing is recorded, and ``loss.backward()`` must fail by name."""
         alive = [(entry.value.leaf, entry.ref()) for entry in self._entries.values()]
         marked = [tensor for leaf, tensor in alive if leaf is None and tensor is not None]
-        # Bases before their views: of a view that was changed in place torch asks the base first.
+        # Bases before their views: a view requires grad as long as its base does, a parameter's view thus for ever.
         for tensor in sorted(marked, key=torch.Tensor._is_view):
-            tensor.requires_grad_(False)
+            if tensor._base is None or not tensor._base.requires_grad:
+                tensor.requires_grad_(False)
