@@ -1,8 +1,8 @@
 """The manual path: what zero_grad, forward, backward and step really do, written out.
 
 Imports torch and the standard library only, so that a reader can copy this folder out of the project. Read in this order:
-``zero_grad.py``, ``tape.py``, ``node.py``, ``rules/activation.py`` and any other family, ``optim/base.py``, ``optim/sgd.py``,
-``optim/adamw.py``; then ``values.py`` and ``alias.py``, where in-place changes are kept straight.
+``zero_grad.py``, ``tape.py``, ``node.py``, ``rules/activation.py`` and any other family, ``clip.py``, ``optim/base.py``,
+``optim/sgd.py``, ``optim/adam.py``, ``ema.py``; then ``values.py`` and ``alias.py``, where in-place changes are kept straight.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainloop.manual.optim import OPTIMIZERS, SGD, Adam
+from trainloop.manual.optim import OPTIMIZERS, SGD
 
 
 @pytest.fixture
@@ -55,6 +55,17 @@ def test_a_step_changes_no_tensor_in_place(optim, params, name):
     before = [tensor.clone() for tensor in tensors]
     optimizer.step()
     assert all(optim.same_bits(one, two) for one, two in zip(tensors, before, strict=True))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_parameters_gradients_and_states_share_no_memory(optim, params, name):
+    params = optim.fitting(name, params)
+    optimizer = OPTIMIZERS[name](params, lr=0.1)
+    for _ in range(2):
+        optimizer.step()
+        tensors = [param.data for param in params] + [param.grad for param in params]
+        tensors += [value for state in optimizer.state.values() for value in state.values()]
+        assert len({tensor.data_ptr() for tensor in tensors}) == len(tensors)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -126,9 +137,17 @@ OTHER = torch.nn.Parameter(torch.zeros(1))
         (["weight"], TypeError, "an optimizer updates tensors, found 'weight'"),
         ([LEAF * 2], ValueError, r"the result of an operation, of shape \(2, 3\)"),
         ([("name", LEAF), OTHER], ValueError, "found 1 names for 2"),
-        ([{"params": [LEAF]}, {"params": [LEAF]}], ValueError, r"one group only, found \(2, 3\) in two"),
-        ([{"params": [LEAF]}, {"params": [("name", OTHER)]}], ValueError, "or none, found with after without"),
-        ([{"params": [("name", LEAF)]}, {"params": [OTHER]}], ValueError, "or none, found without after with"),
+        ([{"params": [LEAF]}, {"params": [LEAF]}], ValueError, r"one group only, found one of shape \(2, 3\) in two"),
+        (
+            [{"params": [LEAF]}, {"params": [("name", OTHER)]}],
+            ValueError,
+            "or none, found a group with names after one without",
+        ),
+        (
+            [{"params": [("name", LEAF)]}, {"params": [OTHER]}],
+            ValueError,
+            "or none, found a group without names after one with",
+        ),
         ([{"params": [LEAF], "foreach": True}], ValueError, "foreach must be None or False, found True"),
         ([{"params": [LEAF], "lr": torch.tensor(0.5)}], TypeError, "lr must be a Python number, found 0.5"),
         (
@@ -149,17 +168,3 @@ def test_a_sparse_gradient_is_refused():
     param.grad = torch.zeros(4, 2).to_sparse()
     with pytest.raises(RuntimeError, match=r"sparse gradients are not supported, found one of shape \(4, 2\)"):
         SGD([param]).step()
-
-
-@pytest.mark.parametrize(
-    ("switch", "reason"),
-    [
-        ("foreach", "one parameter after the other"),
-        ("fused", "would hide the formula"),
-        ("capturable", "captured from the pure `update`"),
-        ("differentiable", "run under no_grad"),
-    ],
-)
-def test_a_switch_of_torchs_implementations_is_refused_with_the_reason(switch, reason):
-    with pytest.raises(ValueError, match=f"{switch} must be None or False, found True: .*{reason}"):
-        Adam([LEAF], **{switch: True})

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from trainloop.manual.optim import OPTIMIZERS
+from trainloop.manual.optim import OPTIMIZERS, SGD
 from trainloop.manual.optim.arithmetic import scalar_tensors
 
 STEPS = 10
@@ -78,6 +78,18 @@ def test_a_captured_graph_changes_nothing_in_place_and_holds_no_tensor_of_its_ow
     assert calls
     assert [node for node in calls if node.target._schema.is_mutable] == []
     assert [node for node in graph.nodes if node.op == "get_attr"] == []
+
+
+def test_a_number_that_is_frozen_into_the_graph_is_noticed(optim):
+    class Frozen(SGD):
+        def update(self, param, grad, state, scalars, group):
+            return super().update(param, grad, state, {**scalars, "lr": group["lr"]}, group)
+
+    params = [optim.make_params(torch.float32)[2] for _ in range(2)]
+    grads, lrs = [torch.ones(6, 5)] * 2, [0.5, 0.25]
+    loop = list(steps_of_the_loop(Frozen([params[0]]), params[0], grads, lrs))
+    graph = list(steps_of_the_graph(Frozen([params[1]]), params[1], grads, lrs))
+    assert [optim.same_bits(one, two) for (one, _), (two, _) in zip(loop, graph, strict=True)] == [True, False]
 
 
 @pytest.mark.parametrize("name", CAPTURABLE)

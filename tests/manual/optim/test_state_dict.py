@@ -188,9 +188,19 @@ def with_a_stranger(saved):
     saved["state"][9] = saved["state"][0]
 
 
+def without_a_state(saved):
+    del saved["state"]
+
+
+def with_a_tensor_as_lr(saved):
+    saved["param_groups"][0]["lr"] = torch.tensor(0.25)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
+        (without_a_state, r"has the entries 'state' and 'param_groups', found \['param_groups'\]"),
+        (with_a_tensor_as_lr, "lr must be a Python number, found 0.25"),
         (without_a_group, "has 0 parameter groups, the optimizer has 1"),
         (without_a_param, r"param_groups\[0\] of the state dict has 2 parameters, the optimizer's group has 3"),
         (with_another_shape, r"state\[2\]\['exp_avg'\] has shape \(5, 6\), the parameter needs \(6, 5\)"),
@@ -201,7 +211,7 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_is_loaded(optim, damag
     ours = Adam(optim.make_params(torch.float32), lr=0.5)
     saved = trained(optim, lr=0.25).state_dict()
     damage(saved)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         ours.load_state_dict(saved)
     assert ours.state == {}
     assert ours.param_groups[0]["lr"] == 0.5

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from trainloop.manual.optim.arithmetic import Scalar, Scalars
-from trainloop.manual.optim.checks import check_group, check_param
+from trainloop.manual.optim.checks import check_group, check_param, check_switches
 from trainloop.manual.optim.state_dict import Group, State, StateDict, loaded_state, pack, params_by_number
 from trainloop.manual.zero_grad import zero_grad
 
@@ -116,7 +116,8 @@ class Optimizer(ABC):
                 it is 1.
 
         Returns:
-            Python floats and bools by name, with the same names at every step.
+            Python floats and bools by name, with the same names at every step; a number that must keep its double
+            precision when it is captured too is a 0-d float64 tensor.
         """
 
     @abstractmethod
@@ -127,7 +128,7 @@ class Optimizer(ABC):
             param: any shape.
             grad: shape of ``param``.
             state: what the parameter remembers.
-            scalars: numbers as :meth:`scalars` gives them, or the same as 0-d tensors in the dtype of ``param``.
+            scalars: as :meth:`scalars` gives them, or as 0-d tensors: numbers in the dtype of ``param``, flags as bool.
             group: hyper-parameters.
 
         Returns:
@@ -173,14 +174,17 @@ class Optimizer(ABC):
             state_dict: is not changed, and shares no tensor with this optimizer afterwards.
 
         Raises:
-            ValueError: groups, their sizes or the shape of a tensor do not fit; nothing is loaded then.
+            TypeError: a saved lr is a tensor.
+            ValueError: an entry is missing, or groups, their sizes or the shape of a tensor do not fit. Nothing is
+                loaded in either case.
         """
-        saved_groups = state_dict["param_groups"]
-        params = params_by_number(self.param_groups, saved_groups)
+        params = params_by_number(self.param_groups, state_dict)
         groups = [
             {**group, **{name: value for name, value in saved.items() if name not in self.kept_keys}}
-            for group, saved in zip(self.param_groups, saved_groups, strict=True)
+            for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True)
         ]
+        for group in groups:
+            check_switches(group)
         group_of = {param: group for group in groups for param in group["params"]}
         state = {}
         for number, saved in state_dict["state"].items():
@@ -196,9 +200,9 @@ def _as_groups(params: Params) -> Sequence[Group]:
         raise TypeError(
             f"params must be an iterable of parameters or groups, found one tensor of shape {tuple(params.shape)}"
         )
-    if isinstance(params, set):
-        raise TypeError(f"params must have an order that is the same in every run, found a set of {len(params)}")
     entries: list[Any] = list(params)
     if not entries:
         raise ValueError("an optimizer needs at least one parameter, found none")
-    return entries if isinstance(entries[0], dict) else [{"params": entries}]
+    if isinstance(entries[0], dict):
+        return entries
+    return [{"params": params if isinstance(params, set) else entries}]

@@ -111,7 +111,7 @@ def check_group(
     group = {**defaults, **param_group, **_names_and_params(param_group["params"])}
     for param in group["params"]:
         _check_leaf(param)
-    _check_switches(group)
+    check_switches(group)
     _check_apart(group, others)
     # torch's order: what the group says first, then the defaults.
     return {name: group[name] for name in dict.fromkeys(("params", *param_group, *group))}
@@ -144,7 +144,16 @@ def _check_leaf(param: object) -> None:
         )
 
 
-def _check_switches(group: dict[str, Any]) -> None:
+def check_switches(group: dict[str, Any]) -> None:
+    """Refuse a group that asks for one of torch's faster implementations, or has a tensor as lr.
+
+    Args:
+        group: hyper-parameters.
+
+    Raises:
+        TypeError: the lr is a tensor.
+        ValueError: a switch is on.
+    """
     for name, reason in SWITCHES.items():
         if group.get(name):
             raise ValueError(f"{name} must be None or False, found {group[name]}: {reason}")
@@ -162,10 +171,8 @@ def _check_apart(group: dict[str, Any], others: Sequence[dict[str, Any]]) -> Non
     taken = {param for other in others for param in other["params"]}
     double = [tuple(param.shape) for param in params if param in taken]
     if double:
-        raise ValueError(f"a parameter belongs to one group only, found {double[0]} in two (shape of the first such)")
-    for other in others:
-        if ("param_names" in group) != ("param_names" in other):
-            raise ValueError(
-                "either all parameter groups have names or none, found "
-                f"{['without', 'with']['param_names' in group]} after {['without', 'with']['param_names' in other]}"
-            )
+        raise ValueError(f"a parameter belongs to one group only, found one of shape {double[0]} in two")
+    named = "param_names" in group
+    if any(("param_names" in other) != named for other in others):
+        found = "a group with names after one without" if named else "a group without names after one with"
+        raise ValueError(f"either all parameter groups have names or none, found {found}")

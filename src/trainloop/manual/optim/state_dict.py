@@ -40,19 +40,22 @@ def pack(groups: Sequence[Group], state: Mapping[Tensor, State]) -> StateDict:
     return {"state": {numbers[param]: dict(entries) for param, entries in state.items()}, "param_groups": packed_groups}
 
 
-def params_by_number(groups: Sequence[Group], saved_groups: Sequence[Mapping[str, Any]]) -> dict[int, Tensor]:
+def params_by_number(groups: Sequence[Group], state_dict: StateDict) -> dict[int, Tensor]:
     """Match the numbers of saved groups with the parameters of present ones, place by place.
 
     Args:
         groups: present groups.
-        saved_groups: ``state_dict["param_groups"]``.
+        state_dict: saved ones.
 
     Returns:
         each saved number's parameter.
 
     Raises:
-        ValueError: the number of groups, or of parameters in one, differs.
+        ValueError: not a state dict, or the number of groups, or of parameters in one, differs.
     """
+    if not {"state", "param_groups"} <= state_dict.keys():
+        raise ValueError(f"a state dict has the entries 'state' and 'param_groups', found {sorted(state_dict)}")
+    saved_groups = state_dict["param_groups"]
     if len(groups) != len(saved_groups):
         raise ValueError(f"the state dict has {len(saved_groups)} parameter groups, the optimizer has {len(groups)}")
     found: dict[int, Tensor] = {}
