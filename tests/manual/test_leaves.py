@@ -267,3 +267,14 @@ def test_a_leaf_that_must_not_be_changed_keeps_its_values():
     with Tape(), pytest.raises(RuntimeError, match=LEAF):
         x[1:].mul_(2)
     assert torch.equal(x, torch.ones(3))
+
+
+def test_two_leaves_never_share_the_memory_of_a_gradient():
+    a, b = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    seed = torch.ones(3)
+    with Tape() as tape:
+        y = a + b
+    tape.backward(y, seed)
+    a.grad.zero_()
+    assert torch.equal(b.grad, torch.ones(3))
+    assert torch.equal(seed, torch.ones(3))

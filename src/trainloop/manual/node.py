@@ -96,15 +96,24 @@ class Node:
         return self.saved
 
 
-def accumulate(leaf: Tensor, grad: Tensor) -> None:
+def accumulate(leaf: Tensor, grad: Tensor, taken: set[int]) -> None:
     """Add ``grad`` to ``leaf.grad``, where None counts as nothing.
+
+    The sum a + b passes one and the same gradient on to a and to b. Each leaf gets memory of its own, or a later change in
+    place, by clipping for instance, would be made twice.
 
     Args:
         leaf: any shape; requires grad.
         grad: shape and dtype of ``leaf``.
+        taken: where memory that belongs to somebody else begins; the gradient's is added.
     """
     grad = laid_out_as(leaf, grad)
-    leaf.grad = grad if leaf.grad is None else leaf.grad + grad
+    if leaf.grad is not None:
+        leaf.grad = leaf.grad + grad
+        return
+    memory = grad.untyped_storage().data_ptr()
+    leaf.grad = grad.clone() if memory in taken else grad
+    taken.add(memory)
 
 
 def laid_out_as(leaf: Tensor, grad: Tensor) -> Tensor:

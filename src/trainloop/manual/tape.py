@@ -256,9 +256,10 @@ class Tape(TorchFunctionMode):
             TapeError: ``loss`` was not recorded here, has more than one element and no ``grad``, or its nodes were released.
             ChangedInPlaceError: a saved tensor was overwritten since.
         """
+        taken = set() if grad is None else {grad.untyped_storage().data_ptr()}
         for value, leaf_grad in self._walk(loss, grad, retain_graph=retain_graph).items():
             if value.leaf is not None and value.leaf.requires_grad:
-                accumulate(value.leaf, leaf_grad)
+                accumulate(value.leaf, leaf_grad, taken)
 
     @torch.no_grad()
     def gradients(
