@@ -22,7 +22,9 @@ from trainloop.data.pipeline import Batch
 from trainloop.device import device_name, set_knobs
 from trainloop.loop.step import train_step
 from trainloop.loop.trainer import Training
+from trainloop.manual.optim import OPTIMIZERS
 from trainloop.models import parameter_count
+from trainloop.stages.param_groups import divide
 
 WARM_UP_STEPS = 2
 TIMED_STEPS = 5
@@ -131,7 +133,7 @@ def estimate(config: RunConfig, plugins: Sequence[Path], announce: Callable[[str
         forward_flops=forward_flops,
         weights_bytes=sum(num_bytes(tensor) for tensor in [*model.parameters(), *model.buffers()]),
         gradient_bytes=sum(num_bytes(param) for param in learning),
-        state_bytes=STATE_TENSORS[config.optimizer.name](config) * sum(num_bytes(param) for param in learning),
+        state_bytes=count_state_bytes(model, config),
         activation_bytes=activation_bytes,
         data_bytes=num_bytes(dataset.train.images),
         step_seconds=statistics.median(seconds),
@@ -140,12 +142,15 @@ def estimate(config: RunConfig, plugins: Sequence[Path], announce: Callable[[str
     )
 
 
-def _sgd_state(config: RunConfig) -> int:
-    return int(getattr(config.optimizer, "momentum", 0) != 0)
-
-
-STATE_TENSORS: dict[str, Callable[[RunConfig], int]] = {"sgd": _sgd_state, "adamw": lambda _: 2}
-"""tensors of a parameter's own shape that each optimizer keeps for it"""
+def count_state_bytes(model: nn.Module, config: RunConfig) -> int:
+    """Return the bytes that the optimizer will remember, from what it begins with."""
+    total = 0
+    for share in divide(model, config.optimizer):
+        optimizer = OPTIMIZERS[share.name](share.groups, **share.settings)
+        for group in optimizer.param_groups:
+            states = [optimizer.init_state(param.data.to("meta"), group) for param in group["params"]]
+            total += sum(num_bytes(tensor) for state in states for tensor in state.values())
+    return total
 
 
 def trace_layers(model: nn.Module, batch: Batch) -> tuple[Layer, ...]:

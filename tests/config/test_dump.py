@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from trainloop.config import RunConfig, dump_yaml, load_config
 from trainloop.config.dump import scalar_text
-from trainloop.config.schema import AdamWConfig, GroupConfig, ModelConfig, MultistepConfig, TrainConfig
+from trainloop.config.optimizers import AdamWConfig, GroupConfig
+from trainloop.config.schema import ModelConfig, MultistepConfig, TrainConfig
 
 
 def read_back(config: RunConfig) -> RunConfig:

@@ -47,6 +47,9 @@ def test_what_a_key_accepts_in_words(path: str, words: str) -> None:
 
 def test_lists_in_words() -> None:
     assert in_words(_spec("optimizer.betas", optimizer="adamw")) == "a list of 2, each a number ≥ 0 and < 1"
+    assert (
+        in_words(_spec("optimizer.etas", optimizer="rprop")) == "a list of 2: a number > 0 and < 1, then a number > 1"
+    )
     words = in_words(_spec("schedule.milestones", schedule="multistep"))
     assert words == "a list of at least 1, each a number > 0"
 

@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from trainloop.config import LoadedConfig, RunConfig
+from trainloop.config.optimizers import SGDConfig
 from trainloop.config.rules import TRAIN_SIZES
-from trainloop.config.schema import DataConfig, SGDConfig
+from trainloop.config.schema import DataConfig
 from trainloop.errors import Fault
 
 Refuse = Callable[..., tuple[Fault, ...]]
@@ -102,6 +103,20 @@ MISFITS = [
         "optimizer.nesterov: true, with optimizer.momentum: 0 (c.yaml:1:39)",
         "nesterov false, or momentum > 0 and dampening 0",
     ),
+    (
+        "optimizer: {name: rprop, step_sizes: [2, 0.5]}",
+        "1:38",
+        "optimizer.step_sizes: the smallest, 2, is above the largest, 0.5",
+        "optimizer.step_sizes: [2, 0.5]",
+        "the smaller one first, such as [1.0e-06, 50.0]",
+    ),
+    (
+        "optimizer: {name: rprop, groups: [{match: a, weight_decay: 0}]}",
+        "1:34",
+        "optimizer rprop has no weight decay, so a group cannot have one",
+        "optimizer.groups: [{match: a, weight_decay: 0}], with optimizer.name: rprop (c.yaml:1:19)",
+        "groups without weight_decay, or another optimizer",
+    ),
 ]
 
 
@@ -136,6 +151,8 @@ def test_several_misfits_are_reported_at_once(refuse: Refuse) -> None:
         "data: {dataset: cifar10, path: images, val_size: 49999}",
         "train: {clip_grad_norm: 1, clip_grad_value: 0.5}",
         "train: {accumulation_steps: 128}",
+        "optimizer: {name: rprop, step_sizes: [0.5, 0.5], groups: [{match: a, lr_scale: 2}]}",
+        "optimizer: {name: muon, momentum: 0}",
     ],
 )
 def test_what_goes_together(load: Load, text: str) -> None:

@@ -8,6 +8,7 @@ import torch
 from trainloop.config.schema import RunConfig
 from trainloop.data.pipeline import Batch
 from trainloop.loop.step import train_step
+from trainloop.manual.optim import OPTIMIZERS
 from trainloop.models import MODELS, build_model
 from trainloop.report.weights import weights_sha256
 from trainloop.stages import STAGES, build_stages
@@ -84,6 +85,14 @@ def test_manual_has_the_bits_of_builtin_with(changes):
     builtin = digest_after(config_of(mode="builtin", **changes), steps=10)
     assert digest_after(config_of(mode="manual", **changes), steps=10) == builtin
     assert builtin[0] != plain, "this setting changes nothing, so the comparison shows nothing"
+
+
+@pytest.mark.parametrize("name", [name for name, ours in OPTIMIZERS.items() if ours.deviation_reason is None])
+def test_every_optimizer_has_the_bits_of_builtin(name):
+    optimizer = {"name": name, "groups": ({"match": "*.bias", "lr_scale": 2.0},)}
+    builtin = digest_after(config_of(mode="builtin", optimizer=optimizer), steps=10)
+    assert digest_after(config_of(mode="manual", optimizer=optimizer), steps=10) == builtin
+    assert builtin[0] != digest_after(config_of(optimizer=optimizer), steps=9)[0], "the last step changes nothing"
 
 
 @pytest.mark.parametrize("stage", ["zero_grad", "step"])

@@ -39,7 +39,7 @@ def test_a_stage_can_be_chosen_singly():
     }
     context = StageContext(nn.Linear(3, 2), config, torch.device("cpu"))
     build_stages(context)
-    assert isinstance(context.optimizer, SGD)
+    assert isinstance(context.optimizers[0], SGD)
 
 
 def test_a_backward_without_its_forward_is_refused():
@@ -69,7 +69,7 @@ def test_groups_get_their_own_lr_and_decay():
     for param in context.params:
         param.grad = torch.zeros_like(param)
     stages.step(0.5)
-    found = [(group["lr"], group["weight_decay"]) for group in context.optimizer.param_groups]
+    found = [(group["lr"], group["weight_decay"]) for group in context.optimizers[0].param_groups]
     assert found == [(1.5, 0.0), (0.5, 0.1)]
 
 
@@ -78,7 +78,7 @@ def test_frozen_parameters_stay_out():
     model.bias.requires_grad_(False)
     context = StageContext(model, RunConfig(), torch.device("cpu"))
     build_stages(context)
-    assert [len(group["params"]) for group in context.optimizer.param_groups] == [1]
+    assert [len(group["params"]) for group in context.optimizers[0].param_groups] == [1]
 
 
 def test_sync_does_nothing_unless_asked():

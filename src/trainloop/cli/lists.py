@@ -28,7 +28,7 @@ def models(
 
 def optimizers() -> None:
     """List the optimizers, with their keys and defaults."""
-    from trainloop.config.schema import OptimizerConfig
+    from trainloop.config.optimizers import OptimizerConfig
 
     _print_sections("optimizer", OptimizerConfig, skipped=("name", "groups"))
 
@@ -57,6 +57,8 @@ def _print_sections(heading: str, union: object, *, skipped: tuple[str, ...]) ->
 def _yaml(value: object) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_yaml(item) for item in value) + "]"
+    if value is None:
+        return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -64,8 +64,8 @@ def judge(error: ValidationError, root: MapNode, data: Mapping[str, Any]) -> lis
         if details["type"] == "value_error" and isinstance(cause := details.get("ctx", {}).get("error"), MisfitError):
             misfits += [_misfit(misfit, root) for misfit in cause.misfits]
         else:
-            path = _data_path(details["loc"], data)
-            judged.setdefault(path, _judge_one(details, path, root, data))
+            one = _judge_one(details, _data_path(details["loc"], data), root, data)
+            judged.setdefault(one.path, one)
     return [*judged.values(), *misfits]
 
 

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainloop.config.nodes import MapNode, Node, Path, ScalarNode, dotted, find, to_text
-from trainloop.config.outline import Key, allowed_values, choices, every_key, properties, section_name, without_null
+from trainloop.config.outline import (
+    Key,
+    allowed_values,
+    choices,
+    every_key,
+    one_of,
+    properties,
+    section_name,
+    without_null,
+)
 from trainloop.config.scalars import plain_value
 from trainloop.config.suggest import OTHER_KEYS, allowed_edits, nearest, nearest_value, normal
 
@@ -37,7 +46,7 @@ def _other_choice(key: str, section: Path, chosen: str, others: list[str], root:
     place = f" ({named.node.place.origin.where})" if named is not None else " by default"
     where = dotted(section)
     return (
-        f"`{key}` belongs to {where} {' or '.join(others)}, and {where}.name is {chosen}{place}; "
+        f"`{key}` belongs to {where} {one_of(tuple(others))}, and {where}.name is {chosen}{place}; "
         f"remove it, or replace the whole section with --set '{where}={{name: {chosen}}}'"
     )
 

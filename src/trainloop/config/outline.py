@@ -158,7 +158,7 @@ def in_words(spec: Spec) -> str:
     """Return what a spec accepts, such as ``a whole number ≥ 1, or null``."""
     plain, nullable = without_null(spec)
     if nullable and "enum" in plain:
-        return _one_of((*plain["enum"], "null"))
+        return one_of((*plain["enum"], "null"))
     return _plain_words(plain) + (", or null" if nullable else "")
 
 
@@ -166,9 +166,9 @@ def _plain_words(spec: Spec) -> str:
     if choices(spec):
         return "a section (keys with values, indented below it)"
     if words := allowed_values(spec):
-        return ("such as " if "examples" in spec else "") + _one_of(words)
+        return ("such as " if "examples" in spec else "") + one_of(words)
     if "anyOf" in spec:
-        return _one_of(tuple(_plain_words(option) for option in spec["anyOf"]))
+        return one_of(tuple(_plain_words(option) for option in spec["anyOf"]))
     kind = spec.get("type")
     if kind == "object":
         return "keys with values: " + _plain_words(spec.get("additionalProperties", {}))
@@ -179,13 +179,16 @@ def _plain_words(spec: Spec) -> str:
     return " ".join([noun, _bounds(spec)]).strip()
 
 
-def _one_of(words: tuple[str, ...]) -> str:
+def one_of(words: tuple[str, ...]) -> str:
+    """Return the words as a choice: ``a, b or c``."""
     return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
 
 def _list_words(spec: Spec) -> str:
     if "prefixItems" in spec:
-        return f"a list of {len(spec['prefixItems'])}, each {_plain_words(spec['prefixItems'][0])}"
+        words = [in_words(item) for item in spec["prefixItems"]]
+        each = f", each {words[0]}" if len(set(words)) == 1 else f": {', then '.join(words)}"
+        return f"a list of {len(words)}{each}"
     least = f" of at least {spec['minItems']}" if spec.get("minItems") else ""
     items = resolve(spec["items"])
     each = f"with the keys {', '.join(items['properties'])}" if choices(items) else _plain_words(items)

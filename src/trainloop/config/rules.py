@@ -170,6 +170,27 @@ def _nesterov_needs_momentum(config: RunConfig) -> Iterator[Misfit]:
         )
 
 
+def _step_sizes_rise(config: RunConfig) -> Iterator[Misfit]:
+    optimizer = config.optimizer
+    if optimizer.name == "rprop" and optimizer.step_sizes[0] > optimizer.step_sizes[1]:
+        smallest, largest = optimizer.step_sizes
+        yield Misfit(
+            f"optimizer.step_sizes: the smallest, {smallest:g}, is above the largest, {largest:g}",
+            ("optimizer.step_sizes",),
+            "the smaller one first, such as [1.0e-06, 50.0]",
+        )
+
+
+def _groups_fit_optimizer(config: RunConfig) -> Iterator[Misfit]:
+    optimizer = config.optimizer
+    if optimizer.name == "rprop" and any(group.weight_decay is not None for group in optimizer.groups):
+        yield Misfit(
+            "optimizer rprop has no weight decay, so a group cannot have one",
+            ("optimizer.groups", "optimizer.name"),
+            "groups without weight_decay, or another optimizer",
+        )
+
+
 _RULES: tuple[Callable[[RunConfig], Iterator[Misfit]], ...] = (
     _stages_go_together,
     _precision_needs_builtin,
@@ -180,4 +201,6 @@ _RULES: tuple[Callable[[RunConfig], Iterator[Misfit]], ...] = (
     _milestones_rise,
     _parts_fit_batch,
     _nesterov_needs_momentum,
+    _step_sizes_rise,
+    _groups_fit_optimizer,
 )

@@ -1,8 +1,8 @@
 """The schema of a run: every key a config may hold, its type, range, default and meaning.
 
-This file is the one place for those facts. The error messages, ``config schema``, ``config init`` and ``config show``
-read them from here; what keys demand of each other stands in ``rules.py``. Nothing here imports torch, so that a wrong
-config is refused before torch is loaded.
+This file, with ``optimizers.py`` for its longest section, is the one place for those facts. The error messages, ``config
+schema``, ``config init`` and ``config show`` read them from here; what keys demand of each other stands in ``rules.py``.
+Nothing here imports torch, so that a wrong config is refused before torch is loaded.
 """
 
 from __future__ import annotations
@@ -10,24 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from trainloop.config.optimizers import OptimizerConfig, SGDConfig
 from trainloop.config.rules import check_run
+from trainloop.config.section import Fraction, NonNegative, Positive, Section
 
 Mode = Literal["builtin", "manual"]
 Scalar = bool | int | float | str
-
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A frozen section that refuses unknown keys, infinities and NaN."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
 
 class AugmentConfig(Section):
@@ -67,59 +57,6 @@ class ModelConfig(Section):
     """keyword arguments of the model, for instance width"""
     weights: Path | None = None
     """a .safetensors file (or a run folder) to start from"""
-
-
-class GroupConfig(Section):
-    """A set of parameters with an lr and a weight decay of their own."""
-
-    match: Annotated[str, Field(min_length=1)]
-    """pattern of parameter names (`*` matches anything); the first group that matches wins"""
-    lr_scale: NonNegative = 1.0
-    """factor on the lr"""
-    weight_decay: NonNegative | None = None
-    """weight decay of these parameters; null takes the optimizer's"""
-
-
-class OptimizerSection(Section):
-    """What all optimizers share."""
-
-    groups: tuple[GroupConfig, ...] = ()
-    """parameters that differ in lr or weight decay"""
-
-
-class SGDConfig(OptimizerSection):
-    """Stochastic gradient descent, as torch.optim.SGD."""
-
-    name: Literal["sgd"] = "sgd"
-    """sgd"""
-    lr: Positive = 0.1
-    """step size"""
-    momentum: Fraction = 0.9
-    """factor of the running sum of gradients"""
-    dampening: NonNegative = 0.0
-    """1 − dampening scales what a gradient adds to the running sum"""
-    nesterov: bool = False
-    """look ahead along the momentum; needs momentum > 0 and dampening 0"""
-    weight_decay: NonNegative = 0.0
-    """L2 penalty added to the gradient"""
-
-
-class AdamWConfig(OptimizerSection):
-    """Adam with decoupled weight decay, as torch.optim.AdamW."""
-
-    name: Literal["adamw"]
-    """adamw"""
-    lr: Positive = 1e-3
-    """step size"""
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    """decay of the running means of the gradient and of its square"""
-    eps: Positive = 1e-8
-    """added to the root of the second moment"""
-    weight_decay: NonNegative = 1e-2
-    """fraction lr · weight_decay of each weight removed a step"""
-
-
-OptimizerConfig = Annotated[SGDConfig | AdamWConfig, Field(discriminator="name")]
 
 
 class ScheduleSection(Section):

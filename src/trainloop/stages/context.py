@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,14 +22,14 @@ class StageContext:
         model: on its device, in training mode.
         config: the run's.
         device: of the model.
-        optimizer: torch's or ours; set by the step stage, which is built first.
+        optimizers: torch's or ours, one for each share of the parameters; set by the step stage, which is built first.
         scaler: scales the loss of fp16 training; None otherwise.
     """
 
     model: nn.Module
     config: RunConfig
     device: torch.device
-    optimizer: Any = None
+    optimizers: Sequence[Any] = ()
     scaler: GradScaler | None = None
     params: list[nn.Parameter] = field(default_factory=list)
 

@@ -3,48 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
+from torch import nn
 
-from trainloop.config.schema import GroupConfig, OptimizerConfig
 from trainloop.errors import ConfigError
 from trainloop.manual.optim import OPTIMIZERS
 from trainloop.stages.context import StageContext, Update
+from trainloop.stages.param_groups import divide
 
 BUILTIN_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "adamax": torch.optim.Adamax,
+    "adagrad": torch.optim.Adagrad,
+    "adadelta": torch.optim.Adadelta,
+    "rmsprop": torch.optim.RMSprop,
+    "rprop": torch.optim.Rprop,
+    "asgd": torch.optim.ASGD,
+    "adafactor": torch.optim.Adafactor,
+    "muon": torch.optim.Muon,
 }
 
 
 def builtin_step(context: StageContext) -> Update:
-    """Return ``torch.optim``'s step, through the gradient scaler in fp16."""
-    config, scaler = context.config.optimizer, context.scaler
-    optimizer = BUILTIN_OPTIMIZERS[config.name](_param_groups(context), **_hyper_parameters(config))
-    context.optimizer = optimizer
+    """Return ``torch.optim``'s step, through the gradient scaler in fp16.
+
+    Raises:
+        ConfigError: a group matches no parameter, or muon meets a convolution.
+    """
+    shares, scaler = divide(context.model, context.config.optimizer), context.scaler
+    if shares[0].name == "muon":
+        _refuse_convolutions(context.model)
+    optimizers = [BUILTIN_OPTIMIZERS[share.name](share.groups, **share.settings) for share in shares]
+    context.optimizers = optimizers
 
     def step(lr: float) -> None:
-        _set_lr(optimizer.param_groups, lr)
-        if scaler is None:
-            optimizer.step()
-        else:
-            scaler.step(optimizer)
+        for optimizer in optimizers:
+            _set_lr(optimizer.param_groups, lr)
+            if scaler is None:
+                optimizer.step()
+            else:
+                scaler.step(optimizer)
+        if scaler is not None:
             scaler.update()
 
     return step
 
 
 def manual_step(context: StageContext) -> Update:
-    """Return the loop over parameters that assigns ``param.data``."""
-    config = context.config.optimizer
-    optimizer = OPTIMIZERS[config.name](_param_groups(context), **_hyper_parameters(config))
-    context.optimizer = optimizer
+    """Return the loop over parameters that assigns ``param.data``.
+
+    Raises:
+        ConfigError: a group matches no parameter.
+    """
+    shares = divide(context.model, context.config.optimizer)
+    optimizers = [OPTIMIZERS[share.name](share.groups, **share.settings) for share in shares]
+    context.optimizers = optimizers
 
     def step(lr: float) -> None:
-        _set_lr(optimizer.param_groups, lr)
-        optimizer.step()
+        for optimizer in optimizers:
+            _set_lr(optimizer.param_groups, lr)
+            optimizer.step()
 
     return step
 
@@ -55,44 +79,19 @@ STEP: dict[str, Callable[[StageContext], Update]] = {
 }
 
 
-def _hyper_parameters(config: OptimizerConfig) -> dict[str, Any]:
-    return config.model_dump(exclude={"name", "groups"})
-
-
 def _set_lr(groups: list[dict[str, Any]], lr: float) -> None:
     for group in groups:
         group["lr"] = lr * group["lr_scale"]
 
 
-def _param_groups(context: StageContext) -> list[dict[str, Any]]:
-    """Sort the parameters that learn into the config's groups; what matches none forms the last one.
-
-    Raises:
-        ConfigError: a group matches no parameter.
-    """
-    optimizer = context.config.optimizer
-    rest = GroupConfig(match="*")
-    groups = [*optimizer.groups, rest]
-    members: list[list[torch.nn.Parameter]] = [[] for _ in groups]
-    named = [(name, param) for name, param in context.model.named_parameters() if param.requires_grad]
-    for name, param in named:
-        index = next(i for i, group in enumerate(groups) if fnmatchcase(name, group.match))
-        members[index].append(param)
-    for index, (group, params) in enumerate(zip(optimizer.groups, members, strict=False)):
-        if not params:
-            raise ConfigError(
-                "this group matches no parameter that an earlier group leaves",
-                where=f"optimizer.groups[{index}].match",
-                found=group.match,
-                expected=f"a pattern of names such as {', '.join(name for name, _ in named[:3])}",
-                help="`trainloop train --dry-run` lists the names of all parameters",
-            )
-    return [
-        {
-            "params": params,
-            "lr_scale": group.lr_scale,
-            "weight_decay": optimizer.weight_decay if group.weight_decay is None else group.weight_decay,
-        }
-        for group, params in zip(groups, members, strict=True)
-        if params
-    ]
+def _refuse_convolutions(model: nn.Module) -> None:
+    deep = [(name, tuple(p.shape)) for name, p in model.named_parameters() if p.requires_grad and p.ndim > 2]
+    if deep:
+        name, shape = deep[0]
+        raise ConfigError(
+            "torch.optim.Muon takes matrices only, and this model has weights of more dimensions",
+            where="optimizer.name",
+            found=f"{name} of shape {shape}" + (f" and {len(deep) - 1} more" if len(deep) > 1 else ""),
+            expected="another optimizer, or the Muon of this project, which takes convolutions",
+            help="--set stages.step=manual",
+        )

@@ -22,7 +22,8 @@ def build_sync(context: StageContext) -> Action:
 
     def clip() -> None:
         if scaler is not None:
-            scaler.unscale_(context.optimizer)
+            for optimizer in context.optimizers:
+                scaler.unscale_(optimizer)
         if train.clip_grad_norm is not None:
             clip_grad_norm_(context.params, train.clip_grad_norm)
         if train.clip_grad_value is not None:

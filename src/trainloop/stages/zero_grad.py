@@ -12,9 +12,11 @@ from trainloop.stages.context import Action, StageContext
 
 
 def builtin_zero_grad(context: StageContext) -> Action:
-    """Return ``optimizer.zero_grad``, or the model's own when the optimizer is not torch's."""
-    optimizer = context.optimizer
-    return optimizer.zero_grad if isinstance(optimizer, torch.optim.Optimizer) else context.model.zero_grad
+    """Return ``optimizer.zero_grad``, or the model's own when there are several optimizers, or they are not torch's."""
+    optimizers = context.optimizers
+    if len(optimizers) == 1 and isinstance(optimizers[0], torch.optim.Optimizer):
+        return optimizers[0].zero_grad
+    return context.model.zero_grad
 
 
 def manual_zero_grad(context: StageContext) -> Action:
