@@ -125,40 +125,43 @@ LEAF = torch.nn.Parameter(torch.zeros(2, 3))
 OTHER = torch.nn.Parameter(torch.zeros(1))
 
 
-@pytest.mark.parametrize(
-    ("params", "error", "message"),
-    [
-        ([], ValueError, "at least one parameter, found none"),
-        (LEAF, TypeError, r"found one tensor of shape \(2, 3\)"),
-        ({LEAF}, TypeError, "the same in every run, found a set of 1"),
-        ([{"params": {LEAF}}], TypeError, "the same in every run, found a set of 1"),
-        ([{"lr": 0.1}], ValueError, r"needs the key 'params', found \['lr'\]"),
-        ([{"params": LEAF}, [OTHER]], TypeError, "a parameter group must be a dict, found list"),
-        (["weight"], TypeError, "an optimizer updates tensors, found 'weight'"),
-        ([LEAF * 2], ValueError, r"the result of an operation, of shape \(2, 3\)"),
-        ([("name", LEAF), OTHER], ValueError, "found 1 names for 2"),
-        ([{"params": [LEAF]}, {"params": [LEAF]}], ValueError, r"one group only, found one of shape \(2, 3\) in two"),
-        (
-            [{"params": [LEAF]}, {"params": [("name", OTHER)]}],
-            ValueError,
-            "or none, found a group with names after one without",
-        ),
-        (
-            [{"params": [("name", LEAF)]}, {"params": [OTHER]}],
-            ValueError,
-            "or none, found a group without names after one with",
-        ),
-        ([{"params": [LEAF], "foreach": True}], ValueError, "foreach must be None or False, found True"),
-        ([{"params": [LEAF], "lr": torch.tensor(0.5)}], TypeError, "lr must be a Python number, found 0.5"),
-        (
-            [torch.nn.Parameter(torch.zeros(4, dtype=torch.complex64))],
-            TypeError,
-            r"found torch.complex64 of shape \(4,\)",
-        ),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_params_that_cannot_be_optimized_are_refused(params, error, message):
+COMPLEX = torch.nn.Parameter(torch.zeros(4, dtype=torch.complex64))
+
+REFUSED_BY_TORCH_TOO = [
+    ([], ValueError, "at least one parameter, found none"),
+    (LEAF, TypeError, r"found one tensor of shape \(2, 3\)"),
+    ([{"params": {LEAF}}], TypeError, "the same in every run, found a set of 1"),
+    ([{"lr": 0.1}], ValueError, r"needs the key 'params', found \['lr'\]"),
+    ([{"params": LEAF}, [OTHER]], TypeError, "a parameter group must be a dict, found list"),
+    (["weight"], TypeError, "an optimizer updates tensors, found 'weight'"),
+    ([LEAF * 2], ValueError, r"the result of an operation, of shape \(2, 3\)"),
+    ([("name", LEAF), OTHER], ValueError, "found 1 names for 2"),
+    ([{"params": [LEAF]}, {"params": [LEAF]}], ValueError, r"one group only, found one of shape \(2, 3\) in two"),
+    ([{"params": [LEAF]}, {"params": [("name", OTHER)]}], ValueError, "found a group with names after one without"),
+    ([{"params": [("name", LEAF)]}, {"params": [OTHER]}], ValueError, "found a group without names after one with"),
+]
+REFUSED_HERE_ALONE = [
+    ({LEAF}, TypeError, "the same in every run, found a set of 1"),
+    ([COMPLEX], TypeError, r"found torch.complex64 of shape \(4,\)"),
+    ([{"params": [LEAF], "foreach": True}], ValueError, "foreach must be None or False, found True"),
+    ([{"params": [LEAF], "lr": torch.tensor(0.5)}], TypeError, "lr must be a Python number, found 0.5"),
+]
+
+
+def name_of(value):
+    return value if isinstance(value, str) else ""
+
+
+@pytest.mark.parametrize(("params", "error", "message"), REFUSED_BY_TORCH_TOO, ids=name_of)
+def test_params_that_torch_refuses_are_refused(params, error, message):
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        torch.optim.SGD(params)
+    with pytest.raises(error, match=message):
+        SGD(params)
+
+
+@pytest.mark.parametrize(("params", "error", "message"), REFUSED_HERE_ALONE, ids=name_of)
+def test_params_that_the_formulas_do_not_cover_are_refused(params, error, message):
     with pytest.raises(error, match=message):
         SGD(params)
 
