@@ -16,6 +16,7 @@ from trainloop.manual.rules.linear import LINEAR
 from trainloop.manual.rules.loss import LOSS
 from trainloop.manual.rules.norm import NORM
 from trainloop.manual.rules.norm_layer import NORM_LAYER
+from trainloop.manual.rules.norm_scale import NORM_SCALE
 from trainloop.manual.rules.overwriting import OVERWRITING
 from trainloop.manual.rules.padding import PADDING
 from trainloop.manual.rules.pool import POOL
@@ -38,6 +39,7 @@ RULES = by_function(
     LOSS,
     NORM,
     NORM_LAYER,
+    NORM_SCALE,
     OVERWRITING,
     PADDING,
     POOL,

@@ -28,6 +28,7 @@ Source: Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1 and section 3; Ulyan
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -71,16 +72,17 @@ def refuse_single_value(size: Sizes) -> None:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {tuple(size)}")
 
 
-def refuse_eps(eps: float, training: bool) -> None:
-    """Refuse a division by √0.
+def refuse_batch(size: Sizes, eps: float, training: bool) -> None:
+    """Refuse to normalize one value by itself, and a division by √0.
 
     Raises:
-        ValueError: ``eps`` is negative, or 0 while training.
+        ValueError: a batch of ``size`` (N, C, …) has one value per channel, ``eps`` is negative, or 0 while training.
     """
+    if training:
+        refuse_single_value(size)
     if eps < 0 or (training and eps == 0):
-        raise ValueError(
-            f"batch_norm eps must be {'positive during training' if training else 'non-negative'}, but got {eps}"
-        )
+        needed = "positive during training" if training else "non-negative"
+        raise ValueError(f"batch_norm eps must be {needed}, but got {eps}")
 
 
 # Batch norm, the formula
@@ -98,11 +100,26 @@ def batch_norm(
     *,
     needs: Needs,
 ) -> tuple[Tensor, Saved]:
+    """Refuse what torch refuses, then :func:`normalize_channels`."""
+    refuse_batch(input.shape, eps, training)
+    return normalize_channels(input, running_mean, running_var, weight, bias, training, momentum, eps, needs=needs)
+
+
+def normalize_channels(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    *,
+    needs: Needs,
+) -> tuple[Tensor, Saved]:
     """y = weight · x̂ + bias; saves the mean and 1 / √(var + eps) per channel, and x where x̂ will be needed."""
-    refuse_eps(eps, training)
     shape = (1, -1, *(1 for _axis in input.shape[2:]))
     if training:
-        refuse_single_value(input.shape)
         mean, var, invstd = statistics(input, _all_but_channels(input), eps)
         update_running(running_mean, running_var, mean, var, momentum, input.numel() // mean.numel())
     else:
@@ -150,8 +167,10 @@ def update_running(
         mean: of the batch, C values.
         var: of the batch, biased, C values.
         momentum: weight of the new value.
-        num_values: how many values each of the C expectations was taken over.
+        num_values: how many values each of the C expectations was taken over; an empty batch changes nothing.
     """
+    if num_values == 0:
+        return
     if running_mean is not None:
         running_mean.copy_((1 - momentum) * running_mean + momentum * mean.flatten())
     if running_var is not None:
@@ -176,10 +195,22 @@ def batch_norm_aten(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> tuple[Tensor, Saved]:
+    """Refuse what torch refuses, then :func:`normalize_channels_aten`."""
+    refuse_batch(input.shape, eps, training)
+    return normalize_channels_aten(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def normalize_channels_aten(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple[Tensor, Saved]:
     """Normalize by the kernel that torch chooses; saves x, the statistics, and which kernel it was."""
-    if training:
-        refuse_single_value(input.shape)
-    refuse_eps(eps, training)
     output, mean, invstd, reserve, kernel = torch._batch_norm_impl_index(
         input, weight, bias, running_mean, running_var, training, momentum, eps, torch.backends.cudnn.enabled
     )
@@ -210,6 +241,89 @@ def batch_norm_vjp_aten(
     return grads
 
 
+# Instance norm: each image and channel is a channel of one big image
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *,
+    needs: Needs,
+) -> tuple[Tensor, Saved]:
+    """y = weight · x̂ + bias; saves what :func:`normalize_channels` does, and the shape of x."""
+    image, arguments = _one_image(input, (running_mean, running_var, weight, bias), use_input_stats)
+    output, saved = normalize_channels(image, *arguments, use_input_stats, momentum, eps, needs=needs)
+    _average_over_images((running_mean, running_var), arguments)
+    return output.view(input.shape), (input.shape, *saved)
+
+
+def instance_norm_vjp(grad_output: Tensor, shape: Sizes, *saved: Any, needs: Needs) -> Grads:
+    """Return the three gradients; those of weight and bias are summed over the images."""
+    return _per_image(batch_norm_vjp(grad_output.reshape(_as_one_image(shape)), *saved, needs=needs), shape)
+
+
+def instance_norm_aten(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> tuple[Tensor, Saved]:
+    """Return the same by the kernel of batch norm."""
+    image, arguments = _one_image(input, (running_mean, running_var, weight, bias), use_input_stats)
+    output, saved = normalize_channels_aten(image, *arguments, use_input_stats, momentum, eps)
+    _average_over_images((running_mean, running_var), arguments)
+    return output.view(input.shape), (input.shape, *saved)
+
+
+def instance_norm_vjp_aten(grad_output: Tensor, shape: Sizes, *saved: Any, needs: Needs) -> Grads:
+    """Return the same by the kernel's backward."""
+    return _per_image(batch_norm_vjp_aten(grad_output.reshape(_as_one_image(shape)), *saved, needs=needs), shape)
+
+
+Four = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+
+
+def _as_one_image(shape: Sizes) -> Sizes:
+    """(N, C, …) → (1, N·C, …)."""
+    return (1, shape[0] * shape[1], *shape[2:])
+
+
+def _one_image(input: Tensor, per_channel: Four, use_input_stats: bool) -> tuple[Tensor, Four]:
+    """Return (N, C, …) as one image of N·C channels, and what has one value per channel once for each image.
+
+    Raises:
+        ValueError: there is one value per image and channel.
+    """
+    if use_input_stats and math.prod(input.shape[2:]) == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {tuple(input.shape)}")
+    mean, var, weight, bias = (None if values is None else values.repeat(input.shape[0]) for values in per_channel)
+    return input.contiguous().view(_as_one_image(input.shape)), (mean, var, weight, bias)
+
+
+def _average_over_images(buffers: tuple[Tensor | None, Tensor | None], repeated: Four) -> None:
+    """Give the running statistics the mean of what each image made of its copy of them."""
+    for buffer, copies in zip(buffers, repeated[:2], strict=True):
+        if buffer is not None and copies is not None:
+            buffer.copy_(copies.view(-1, *buffer.shape).mean(0))
+
+
+def _per_image(grads: Grads, shape: Sizes) -> Grads:
+    """Return the gradients of what :func:`_one_image` was given."""
+    grad_input, *per_channel = grads
+    grad_weight, grad_bias = (None if grad is None else grad.view(shape[:2]).sum(0) for grad in per_channel)
+    return None if grad_input is None else grad_input.view(shape), grad_weight, grad_bias
+
+
 NORM: dict[str, Rule] = {
     "batch_norm": Rule(
         "batch_norm",
@@ -230,6 +344,23 @@ NORM: dict[str, Rule] = {
             call(T(4, 3, 5, 6, constant=True), None, None, T(3), T(3), training=True),
             call(T(4, 3, 5, 6), None, None, T(3, constant=True), T(3), training=True),
             call(T(0, 3, 5, 6), T(3, constant=True), T(3, constant=True), T(3), T(3), training=True),
+        ),
+    ),
+    "instance_norm": Rule(
+        "instance_norm",
+        functions=(F.instance_norm,),
+        wrt=("input", "weight", "bias"),
+        forms={
+            "formula": Form(instance_norm, instance_norm_vjp),
+            "aten": Form(instance_norm_aten, instance_norm_vjp_aten, exact=True),
+        },
+        examples=(
+            call(T(2, 3, 5, 6)),
+            call(T(2, 3, 5, 6), None, None, T(3), T(3), eps=0.1),
+            call(T(2, 3, 7), T(3, constant=True), T(3, low=0.5, high=2, constant=True), T(3), T(3)),
+            call(T(2, 3, 7), T(3, constant=True), T(3, low=0.5, high=2, constant=True), T(3), T(3), False),
+            call(T(2, 3, 2, 3, 4), weight=T(3)),
+            call(T(2, 3, 5, 6, constant=True), None, None, T(3), T(3)),
         ),
     ),
 }

@@ -13,6 +13,8 @@ as autograd does: the library's kernels ask for its layout.
 Legend: N batch (may be absent), C channels, X… input sizes, K… kernel sizes, P… output sizes, g grad_output. One axis is
 treated as two, the first of size 1, as in torch.
 
+L_p pooling stands on the two: it is carried out as the operations of its formula, (Σ_k x^p)^(1/p).
+
 Source: Boureau, Ponce & LeCun 2010, "A theoretical analysis of feature pooling in visual recognition".
 """
 
@@ -220,6 +222,30 @@ def avg_pool1d(
     return F.avg_pool2d(input.unsqueeze(-2), *one_by, ceil_mode, count_include_pad).squeeze(-2)
 
 
+def lp_pool(
+    num_axes: int,
+    input: Tensor,
+    norm_type: float,
+    kernel_size: IntOrSizes,
+    stride: IntOrSizes | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """Return (Σ_k x^p)^(1/p) over each window, from the average; for p = ±∞ the largest |x|, or minus the smallest.
+
+    Raises:
+        ValueError: ``norm_type`` is 0.
+    """
+    if norm_type == 0:
+        raise ValueError(f"norm_type must be a non-zero value, but got {norm_type}")
+    largest: Function = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[num_axes - 1]
+    average: Function = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[num_axes - 1]
+    if math.isinf(norm_type):
+        pooled: Tensor = largest(math.copysign(1, norm_type) * input.abs(), kernel_size, stride, 0, 1, ceil_mode)
+        return pooled if norm_type > 0 else -pooled
+    mean: Tensor = average(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
+    return (mean.sign() * mean.abs().relu()).mul(math.prod(per_axis(kernel_size, num_axes))).pow(1 / norm_type)
+
+
 def _max_rule(
     name: str, num_axes: int, public: Function, native: Function, kernel: Function, *examples: Example
 ) -> Rule:
@@ -319,5 +345,27 @@ POOL: dict[str, Rule | Composite] = {
         call(T(2, 3, 5, 6, 7), 2),
         call(T(3, 5, 6, 7), (2, 3, 2), stride=2, padding=1, ceil_mode=True, count_include_pad=False),
         call(T(1, 2, 5, 6, 7), 3, 1, 1, divisor_override=2),
+    ),
+    "lp_pool1d": Composite(
+        "lp_pool1d",
+        (F.lp_pool1d,),
+        partial(lp_pool, 1),
+        (call(T(2, 3, 8, low=0.2, high=2), 3, 2), call(T(2, 3, 8), float("inf"), 3, 2)),
+    ),
+    "lp_pool2d": Composite(
+        "lp_pool2d",
+        (F.lp_pool2d,),
+        partial(lp_pool, 2),
+        (
+            call(T(2, 3, 8, 6, low=0.2, high=2), 1.5, (2, 3)),
+            call(T(2, 3, 8, 6), 2, 3, stride=2, ceil_mode=True),
+            call(T(2, 3, 8, 6), -float("inf"), 2),
+        ),
+    ),
+    "lp_pool3d": Composite(
+        "lp_pool3d",
+        (F.lp_pool3d,),
+        partial(lp_pool, 3),
+        (call(T(2, 3, 4, 5, 6, low=0.2, high=2), 3, (2, 1, 2)),),
     ),
 }
