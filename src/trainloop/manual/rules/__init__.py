@@ -6,6 +6,7 @@ from trainloop.manual.rule import by_function
 from trainloop.manual.rules.activation import ACTIVATION
 from trainloop.manual.rules.activation_smooth import ACTIVATION_SMOOTH
 from trainloop.manual.rules.arithmetic import ARITHMETIC
+from trainloop.manual.rules.blocks import BLOCKS
 from trainloop.manual.rules.cast import CAST
 from trainloop.manual.rules.conv import CONV
 from trainloop.manual.rules.dropout import DROPOUT
@@ -22,6 +23,7 @@ from trainloop.manual.rules.padding import PADDING
 from trainloop.manual.rules.pool import POOL
 from trainloop.manual.rules.pool_adaptive import POOL_ADAPTIVE
 from trainloop.manual.rules.reduction import REDUCTION
+from trainloop.manual.rules.repetition import REPETITION
 from trainloop.manual.rules.shape import SHAPE
 from trainloop.manual.rules.softmax import SOFTMAX
 
@@ -29,6 +31,7 @@ RULES = by_function(
     ACTIVATION,
     ACTIVATION_SMOOTH,
     ARITHMETIC,
+    BLOCKS,
     CAST,
     CONV,
     DROPOUT,
@@ -45,6 +48,7 @@ RULES = by_function(
     POOL,
     POOL_ADAPTIVE,
     REDUCTION,
+    REPETITION,
     SHAPE,
     SOFTMAX,
 )

@@ -19,7 +19,7 @@ from torch import Tensor
 from trainloop.manual.errors import RefusedError
 from trainloop.manual.examples import Index, Mask, T, call
 from trainloop.manual.rule import Composite, Form, Rule, Saved
-from trainloop.manual.rules.shape import common_shape
+from trainloop.manual.rules.repetition import common_shape
 
 
 def tensors_in(index: Any) -> Iterator[Tensor]:
