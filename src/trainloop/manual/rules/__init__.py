@@ -11,13 +11,14 @@ from trainloop.manual.rules.cast import CAST
 from trainloop.manual.rules.conv import CONV
 from trainloop.manual.rules.dropout import DROPOUT
 from trainloop.manual.rules.elementwise import ELEMENTWISE
+from trainloop.manual.rules.extremum import EXTREMUM
 from trainloop.manual.rules.indexing import INDEXING
 from trainloop.manual.rules.joining import JOINING
 from trainloop.manual.rules.linear import LINEAR
 from trainloop.manual.rules.loss import LOSS
+from trainloop.manual.rules.matmul import MATMUL
 from trainloop.manual.rules.norm import NORM
 from trainloop.manual.rules.norm_layer import NORM_LAYER
-from trainloop.manual.rules.norm_scale import NORM_SCALE
 from trainloop.manual.rules.overwriting import OVERWRITING
 from trainloop.manual.rules.padding import PADDING
 from trainloop.manual.rules.pool import POOL
@@ -26,6 +27,7 @@ from trainloop.manual.rules.reduction import REDUCTION
 from trainloop.manual.rules.repetition import REPETITION
 from trainloop.manual.rules.shape import SHAPE
 from trainloop.manual.rules.softmax import SOFTMAX
+from trainloop.manual.rules.vector_norm import VECTOR_NORM
 
 RULES = by_function(
     ACTIVATION,
@@ -36,13 +38,14 @@ RULES = by_function(
     CONV,
     DROPOUT,
     ELEMENTWISE,
+    EXTREMUM,
     INDEXING,
     JOINING,
     LINEAR,
     LOSS,
+    MATMUL,
     NORM,
     NORM_LAYER,
-    NORM_SCALE,
     OVERWRITING,
     PADDING,
     POOL,
@@ -51,6 +54,7 @@ RULES = by_function(
     REPETITION,
     SHAPE,
     SOFTMAX,
+    VECTOR_NORM,
 )
 
 __all__ = ["RULES"]

@@ -26,9 +26,9 @@ def _scaled(grad: Tensor, factor: float) -> Tensor:
     return grad if factor == 1 else grad * factor
 
 
-def _by_columns(matrix: Tensor) -> bool:
+def by_columns(matrix: Tensor) -> bool:
     """Tell whether the elements of a column are neighbours in memory, and its columns follow each other."""
-    return matrix.stride() == (1, matrix.shape[0])
+    return matrix.dim() == 2 and matrix.stride() == (1, matrix.shape[0])
 
 
 def _grad_left(grad_NM: Tensor, b_KM: Tensor, by_columns: bool) -> Tensor:
@@ -49,7 +49,7 @@ def mm(input: Tensor, mat2: Tensor, *, needs: Needs) -> tuple[Tensor, Saved]:
         mat2: shape (K, M).
         needs: whether A, B need a gradient.
     """
-    saved = (input if needs[1] else None, mat2 if needs[0] else None, _by_columns(input), _by_columns(mat2))
+    saved = (input if needs[1] else None, mat2 if needs[0] else None, by_columns(input), by_columns(mat2))
     return torch.mm(input, mat2), saved
 
 
@@ -74,7 +74,7 @@ def addmm(
         alpha: factor of A B.
         needs: whether C, A, B need a gradient.
     """
-    saved = (mat1 if needs[2] else None, mat2 if needs[1] else None, _by_columns(mat1), _by_columns(mat2))
+    saved = (mat1 if needs[2] else None, mat2 if needs[1] else None, by_columns(mat1), by_columns(mat2))
     return torch.addmm(input, mat1, mat2, beta=beta, alpha=alpha), (*saved, beta, alpha)
 
 
@@ -186,10 +186,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, needs: 
         bias: b, shape (M).
         needs: whether X, W, b need a gradient.
     """
-    rows = input.reshape(-1, input.shape[-1])
     fused = bias is not None and (input.dim() == 2 or input.is_contiguous())
     saved = (input if needs[1] else None, weight if needs[0] else None, input.shape, fused)
-    return F.linear(input, weight, bias), (*saved, _by_columns(rows), _by_columns(weight.t()))
+    return F.linear(input, weight, bias), (*saved, by_columns(input), by_columns(weight.t()))
 
 
 def linear_vjp(
