@@ -128,14 +128,15 @@ class Composite:
         functions: the torch functions that it stands for.
         expand: takes the function's arguments, calls torch functions, returns the output.
         examples: as in :class:`Rule`.
-        exact: the gradients have the bits of torch.autograd when every rule inside is exact.
+        exact: the gradients have the bits of torch.autograd; ``"aten"`` if they have under that form only, because a rule
+            inside is exact under no other.
     """
 
     name: str
     functions: tuple[Function, ...]
     expand: Callable[..., Any]
     examples: tuple[Example, ...]
-    exact: bool = True
+    exact: bool | str = True
     also: Mapping[Function, tuple[Example, ...]] = field(default_factory=dict)
 
 

@@ -31,7 +31,9 @@ class Case:
         return marked or self.example.kwargs.get("inplace", False)
 
     def exact(self, form):
-        return self.rule.exact if isinstance(self.rule, Composite) else self.rule.form(form).exact
+        if isinstance(self.rule, Composite):
+            return self.rule.exact is True or self.rule.exact == form
+        return self.rule.form(form).exact
 
 
 def forms_of(rule):

@@ -6,6 +6,7 @@ from trainloop.manual.rule import by_function
 from trainloop.manual.rules.activation import ACTIVATION
 from trainloop.manual.rules.activation_smooth import ACTIVATION_SMOOTH
 from trainloop.manual.rules.arithmetic import ARITHMETIC
+from trainloop.manual.rules.attention import ATTENTION
 from trainloop.manual.rules.blocks import BLOCKS
 from trainloop.manual.rules.cast import CAST
 from trainloop.manual.rules.conv import CONV
@@ -17,6 +18,7 @@ from trainloop.manual.rules.joining import JOINING
 from trainloop.manual.rules.linear import LINEAR
 from trainloop.manual.rules.loss import LOSS
 from trainloop.manual.rules.matmul import MATMUL
+from trainloop.manual.rules.multi_head_attention import MULTI_HEAD_ATTENTION
 from trainloop.manual.rules.norm import NORM
 from trainloop.manual.rules.norm_layer import NORM_LAYER
 from trainloop.manual.rules.overwriting import OVERWRITING
@@ -33,6 +35,7 @@ RULES = by_function(
     ACTIVATION,
     ACTIVATION_SMOOTH,
     ARITHMETIC,
+    ATTENTION,
     BLOCKS,
     CAST,
     CONV,
@@ -44,6 +47,7 @@ RULES = by_function(
     LINEAR,
     LOSS,
     MATMUL,
+    MULTI_HEAD_ATTENTION,
     NORM,
     NORM_LAYER,
     OVERWRITING,

@@ -106,7 +106,7 @@ SOFTMAX: dict[str, Rule | Composite] = {
         },
         examples=DIMS,
     ),
-    "softmin": Composite("softmin", (F.softmin,), softmin, DIMS[:2], exact=False),
+    "softmin": Composite("softmin", (F.softmin,), softmin, DIMS[:2], exact="aten"),
     "logsumexp": Rule(
         "logsumexp",
         functions=(torch.logsumexp, Tensor.logsumexp, torch.special.logsumexp),
