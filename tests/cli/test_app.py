@@ -113,14 +113,38 @@ def test_a_dry_run_estimates_and_leaves_nothing(folder):
     assert set(folder.iterdir()) == before
 
 
+OPTIMIZER_NAMES = [
+    "sgd",
+    "adam",
+    "adamw",
+    "nadam",
+    "radam",
+    "adamax",
+    "adagrad",
+    "adadelta",
+    "rmsprop",
+    "rprop",
+    "asgd",
+    "adafactor",
+    "muon",
+]
+
+
 def test_lists(folder):
     for command, names in (
         ("models", ("small_cnn", "resnet20", "resnet18", "speednet")),
-        ("optimizers", ("sgd", "adamw")),
+        ("optimizers", OPTIMIZER_NAMES),
         ("schedules", ("constant", "cosine", "triangle", "one_cycle", "multistep")),
     ):
         lines = run(command, cwd=folder).stdout.splitlines()
         assert {line.split()[0] for line in lines if line} >= set(names)
+
+
+def test_the_list_of_optimizers_shows_keys_and_defaults_as_a_config_has_them(folder):
+    lines = {line.split()[0]: line for line in run("optimizers", cwd=folder).stdout.splitlines()}
+    assert lines["sgd"].endswith("  lr 0.1, momentum 0.9, dampening 0.0, nesterov false, weight_decay 0.0")
+    assert lines["rprop"].endswith("  lr 0.01, etas [0.5, 1.2], step_sizes [1e-06, 50.0]")
+    assert "eps [null, 0.001], d 1.0" in lines["adafactor"]
 
 
 @pytest.mark.parametrize(
