@@ -21,6 +21,7 @@ from trainloop.manual.rules.matmul import MATMUL
 from trainloop.manual.rules.multi_head_attention import MULTI_HEAD_ATTENTION
 from trainloop.manual.rules.norm import NORM
 from trainloop.manual.rules.norm_layer import NORM_LAYER
+from trainloop.manual.rules.norm_scale import NORM_SCALE
 from trainloop.manual.rules.overwriting import OVERWRITING
 from trainloop.manual.rules.padding import PADDING
 from trainloop.manual.rules.pool import POOL
@@ -50,6 +51,7 @@ RULES = by_function(
     MULTI_HEAD_ATTENTION,
     NORM,
     NORM_LAYER,
+    NORM_SCALE,
     OVERWRITING,
     PADDING,
     POOL,

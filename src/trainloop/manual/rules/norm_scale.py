@@ -1,7 +1,6 @@
-"""Normalization by size alone, without a mean: RMS norm, ``F.normalize``, local response norm.
+"""Normalization by size alone, without a mean: RMS norm and local response norm (``F.normalize``: ``vector_norm.py``).
 
     rms_norm:              r = 1 / √(E[x²] + eps) over the last axes,   y = weight · x · r
-    normalize:             y = x / max(‖x‖_p, eps) along one axis
     local_response_norm:   y = x / (k + alpha · mean of x² over ``size`` neighbouring channels)^beta
 
 Local response norm is carried out as the operations that its formula names, so the rules of these give its gradient. Here
@@ -9,7 +8,7 @@ Local response norm is carried out as the operations that its formula names, so 
 
 The library's fused RMS norm for a GPU is not used: there the formula agrees with it up to rounding.
 
-Legend: h gradient of x · r or of x / d, g grad_output, all sums along the normalized axes.
+Legend: g grad_output, h gradient of x · r; sums and means are along the normalized axes.
 
 Source: Zhang & Sennrich 2019, arXiv:1910.07467; Krizhevsky, Sutskever & Hinton 2012, section 3.3.
 """
@@ -54,45 +53,6 @@ def rms_norm_vjp(
     return grad_input, None if weight is None else grad_output * (input * r)
 
 
-def normalize(
-    input: Tensor,
-    p: float = 2.0,
-    dim: int | Sizes = 1,
-    eps: float = 1e-12,
-    out: None = None,  # noqa: ARG001  # the tape refuses any other
-) -> tuple[Tensor, Saved]:
-    """y = x / d, d = max(‖x‖_p, eps); saves x and ‖x‖_p."""
-    norm = input.norm(p, dim, keepdim=True)
-    return input / norm.clamp_min(eps).expand_as(input), (input, norm, p, dim, eps)
-
-
-def normalize_vjp(grad_output: Tensor, input: Tensor, norm: Tensor, p: float, dim: int | Sizes, eps: float) -> Tensor:
-    """grad_input = g / d − (Σ g · x / d²) · ∂‖x‖_p/∂x, the second term where ‖x‖_p ≥ eps."""
-    d = norm.clamp_min(eps)
-    grad_d = (-grad_output * ((input / d) / d)).sum(dim, keepdim=True)
-    grad_norm = torch.where(norm >= eps, grad_d, 0)
-    return grad_output / d + grad_norm * norm_derivative(input, norm, p, dim)
-
-
-def norm_derivative(input: Tensor, norm: Tensor, p: float, dim: int | Sizes) -> Tensor:
-    """∂‖x‖_p/∂x = sign(x) · (|x| / ‖x‖_p)^(p − 1), 0 where ‖x‖_p = 0; for p = ∞ shared among the largest.
-
-    Args:
-        input: x, any shape.
-        norm: ‖x‖_p, of size 1 along ``dim``.
-        p: ≥ 0, or infinity.
-        dim: along which the norm was taken.
-    """
-    if p == 2:
-        return (input / norm).masked_fill(norm == 0, 0)
-    if p == 0:
-        return torch.zeros_like(input)
-    if p == float("inf"):
-        largest = input.abs() == norm
-        return input.sgn() * largest / largest.sum(dim, keepdim=True)
-    return (input.sgn() * (input.abs() / norm).pow(p - 1)).masked_fill((norm == 0) | (input == 0), 0)
-
-
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """Return y as at the top of this file, of an input (N, C, …) with at least one spatial axis."""
     if input.dim() < 3:
@@ -124,20 +84,6 @@ NORM_SCALE: dict[str, Rule | Composite] = {
             call(T(2, 5, 6), (6,)),
             call(T(5), (5,), eps=1e-3),
             call(T(0, 5), (5,), T(5)),
-        ),
-    ),
-    "normalize": Rule(
-        "normalize",
-        functions=(F.normalize,),
-        forms={"formula": Form(normalize, normalize_vjp)},
-        examples=(
-            call(T(4, 5)),
-            call(T(2, 3, 4), dim=-1),
-            call(T(2, 3, 4), p=3.0, dim=0),
-            call(T(2, 3, 4), 1.5, 2),
-            call(T(2, 3, 4), p=1, dim=(1, 2)),
-            call(T(2, 3, 4), p=float("inf")),
-            call(T(2, 3), eps=10.0),
         ),
     ),
     "local_response_norm": Composite(
