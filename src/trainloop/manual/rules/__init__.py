@@ -10,6 +10,7 @@ from trainloop.manual.rules.attention import ATTENTION
 from trainloop.manual.rules.blocks import BLOCKS
 from trainloop.manual.rules.cast import CAST
 from trainloop.manual.rules.conv import CONV
+from trainloop.manual.rules.conv_transpose import CONV_TRANSPOSE
 from trainloop.manual.rules.dropout import DROPOUT
 from trainloop.manual.rules.elementwise import ELEMENTWISE
 from trainloop.manual.rules.extremum import EXTREMUM
@@ -40,6 +41,7 @@ RULES = by_function(
     BLOCKS,
     CAST,
     CONV,
+    CONV_TRANSPOSE,
     DROPOUT,
     ELEMENTWISE,
     EXTREMUM,
