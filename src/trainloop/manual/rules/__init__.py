@@ -29,6 +29,7 @@ from trainloop.manual.rules.pool import POOL
 from trainloop.manual.rules.pool_adaptive import POOL_ADAPTIVE
 from trainloop.manual.rules.reduction import REDUCTION
 from trainloop.manual.rules.repetition import REPETITION
+from trainloop.manual.rules.resize import RESIZE
 from trainloop.manual.rules.shape import SHAPE
 from trainloop.manual.rules.softmax import SOFTMAX
 from trainloop.manual.rules.vector_norm import VECTOR_NORM
@@ -60,6 +61,7 @@ RULES = by_function(
     POOL_ADAPTIVE,
     REDUCTION,
     REPETITION,
+    RESIZE,
     SHAPE,
     SOFTMAX,
     VECTOR_NORM,
