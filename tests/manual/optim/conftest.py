@@ -7,7 +7,10 @@ has torch's bits) runs once for each case of that kind: an optimizer's name and 
 from __future__ import annotations
 
 import functools
+import importlib.util
+import inspect
 import itertools
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -152,6 +155,18 @@ def assert_same_bits(ours, theirs, place):
             assert same_bits(mine, value), f"{place}, parameter {index}, state {name}: ours {mine}, theirs {value}"
 
 
+def with_fault(name, right, wrong, folder):
+    """The optimizer's class from a copy of its source in which one text stands for another."""
+    source = Path(inspect.getfile(OPTIMIZERS[name])).read_text(encoding="utf-8")
+    assert source.count(right) == 1, f"{name}: {source.count(right)} places have the text {right}"
+    path = folder / f"faulty_{name}.py"
+    path.write_text(source.replace(right, wrong), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, OPTIMIZERS[name].__name__)
+
+
 @pytest.fixture
 def optim():
     return SimpleNamespace(
@@ -167,4 +182,5 @@ def optim():
         scale_lr=scale_lr,
         same_bits=same_bits,
         assert_same_bits=assert_same_bits,
+        with_fault=with_fault,
     )

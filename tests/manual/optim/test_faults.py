@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-import inspect
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 import torch
@@ -100,21 +97,11 @@ FAULTS = [
 ]  # fmt: skip
 
 
-def with_fault(fault, folder):
-    """The optimizer's class from a copy of its source that has the fault."""
-    source = Path(inspect.getfile(OPTIMIZERS[fault.name])).read_text(encoding="utf-8")
-    assert source.count(fault.right) == 1, f"{fault}: {source.count(fault.right)} places have this text"
-    path = folder / f"faulty_{fault.name}.py"
-    path.write_text(source.replace(fault.right, fault.wrong), encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, OPTIMIZERS[fault.name].__name__)
-
-
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_the_fault_is_noticed(optim, fault, tmp_path):
-    ours, theirs = optim.make_pair(with_fault(fault, tmp_path), fault.name, fault.settings, torch.float32)
+    ours, theirs = optim.make_pair(
+        optim.with_fault(fault.name, fault.right, fault.wrong, tmp_path), fault.name, fault.settings, torch.float32
+    )
     with pytest.raises(AssertionError, match=r"step \d+, parameter \d"):
         optim.step_pair(ours, theirs, range(12), functools.partial(optim.make_grads, dtype=torch.float32))
 

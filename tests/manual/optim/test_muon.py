@@ -67,12 +67,10 @@ def test_badly_conditioned_matrices_are_near_the_oracle_too(decades):
     assert_near(orthogonalized(matrix, QUINTIC, 5, 1e-7), oracle(matrix))
 
 
-@pytest.mark.parametrize("nesterov", [True, False])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_ten_steps_are_near_the_oracle(shape, nesterov):
+def assert_ten_steps_are_near_the_oracle(kind, shape, nesterov):
     lr, decay, momentum = 0.05, 0.1, 0.9
     param = torch.nn.Parameter(randn(*shape))
-    optimizer = Muon([param], lr=lr, weight_decay=decay, momentum=momentum, nesterov=nesterov)
+    optimizer = kind([param], lr=lr, weight_decay=decay, momentum=momentum, nesterov=nesterov)
     expected, buffer = param.data.double().flatten(1), torch.zeros(shape, dtype=torch.float64).flatten(1)
     ratio = math.sqrt(max(1.0, expected.size(0) / expected.size(1)))
     for step in range(10):
@@ -84,6 +82,34 @@ def test_ten_steps_are_near_the_oracle(shape, nesterov):
         expected = (1 - lr * decay) * expected - lr * ratio * oracle(mixed)
     assert_near(param.data.flatten(1), expected)
     assert_near(optimizer.state[param]["momentum_buffer"].flatten(1), buffer, "state")
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_ten_steps_are_near_the_oracle(shape, nesterov):
+    assert_ten_steps_are_near_the_oracle(Muon, shape, nesterov)
+
+
+FAULTS = [
+    ("the wrong sign", "-step_size.to(param)", "step_size.to(param)"),
+    ("the decay grows the weight", "1 - lr * group", "1 + lr * group"),
+    ("no decay", "add_scaled(decayed", "add_scaled(param"),
+    ("the buffer takes the wrong share", "grad, 1 - momentum)", "grad, momentum)"),
+    ("nesterov looks back", "torch.lerp(grad, buffer, momentum)", "torch.lerp(buffer, grad, momentum)"),
+    ("the ratio without its root", "math.sqrt(max(1, rows / columns))", "max(1, rows / columns)"),
+    ("filters are columns", "update.flatten(1)", "update.transpose(0, 1).flatten(1)"),
+    ("one round too few", "range(steps)", "range(steps - 1)"),
+    ("b and c exchanged", "beta=b, alpha=c", "beta=c, alpha=b"),
+    ("no division by the norm", "x = x / x.norm().clamp(min=eps)", "x = x * 1.0"),
+    ("the transposed update", "return x.T if tall else x", "return x"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS])
+def test_a_seeded_fault_is_far_from_the_oracle(optim, right, wrong, tmp_path):
+    kind = optim.with_fault("muon", right, wrong, tmp_path)
+    with pytest.raises(AssertionError, match="off by"):
+        assert_ten_steps_are_near_the_oracle(kind, (16, 2, 2, 2), nesterov=True)
 
 
 def test_singular_values_end_in_the_band_of_the_coefficients():
