@@ -20,6 +20,7 @@ from trainloop.manual.errors import RefusedError
 from trainloop.manual.examples import Index, Mask, T, call
 from trainloop.manual.rule import Composite, Form, Rule, Saved
 from trainloop.manual.rules.repetition import common_shape
+from trainloop.manual.rules.shape import wrapped
 
 
 def tensors_in(index: Any) -> Iterator[Tensor]:
@@ -93,7 +94,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """Gather, after input and indices were broadcast against each other in all dimensions but ``dim``."""
     if dim is None:
         return input.flatten().gather(0, indices.flatten())
-    dim = dim % input.dim()
+    dim = wrapped(dim, input.dim())
     ours, theirs = list(input.shape), list(indices.shape)
     ours[dim] = theirs[dim] = 1
     common = common_shape(ours, theirs)

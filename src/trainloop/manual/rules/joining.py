@@ -90,7 +90,7 @@ def split_vjp(grad_outputs: tuple[Tensor | None, ...], dim: int, shapes: tuple[t
 def tensor_split(input: Tensor, indices_or_sections: Any = None, dim: int = 0, **keywords: Any) -> tuple[Tensor, ...]:
     """Cut before each index, or into so many sections whose sizes differ by at most 1."""
     given = keywords.get("indices", keywords.get("sections", indices_or_sections))
-    size = input.shape[dim]
+    size = input.size(dim)
     cuts = given.tolist() if isinstance(given, Tensor) else given
     if isinstance(cuts, int):
         if cuts <= 0:

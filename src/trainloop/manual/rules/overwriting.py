@@ -105,8 +105,8 @@ def scatter(
     """
     if reduce is not None:
         raise RefusedError(f"scatter with reduce={reduce!r} has no gradient, in torch neither; use scatter_add")
-    written: Any = value if src is None else src
-    return target(input, inplace).scatter_(dim, index, written), (dim, index)
+    function: Any = Tensor.scatter_ if inplace else torch.scatter
+    return function(input, dim, index, value if src is None else src), (dim, index)
 
 
 def scatter_vjp(grad_output: Tensor, dim: int, index: Tensor, *, needs: Needs) -> Pair:

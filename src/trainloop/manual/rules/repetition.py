@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainloop.manual.examples import Index, T, call
 from trainloop.manual.rule import Composite, Form, Rule, Saved
-from trainloop.manual.rules.shape import listed
+from trainloop.manual.rules.shape import listed, wrapped
 
 
 def common_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
@@ -70,7 +70,7 @@ def repeat_interleave(
 ) -> Tensor:
     """Use each element ``repeats`` times in a row: y_{k·repeats + j} = x_k."""
     x = input.flatten() if dim is None else input
-    dim = (dim or 0) % max(x.dim(), 1)
+    dim = wrapped(dim or 0, x.dim())
     if isinstance(repeats, Tensor):
         times = repeats.expand(x.shape[dim]) if repeats.numel() == 1 else repeats
         return x.index_select(dim, torch.repeat_interleave(times, output_size=output_size))

@@ -24,6 +24,18 @@ def listed(args: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else args
 
 
+def wrapped(dim: int, rank: int) -> int:
+    """Return ``dim`` counted from the front.
+
+    Raises:
+        IndexError: there is no such dimension.
+    """
+    rank = max(rank, 1)
+    if not -rank <= dim < rank:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})")
+    return dim % rank
+
+
 # Another shape
 
 
@@ -43,6 +55,11 @@ def reshape(input: Tensor, *shape: Any, **keywords: Any) -> tuple[Tensor, Saved]
 def flatten(input: Tensor, *dims: Any, **keywords: Any) -> tuple[Tensor, Saved]:
     """y = x with some dimensions laid flat; saves the shape of x."""
     return input.flatten(*dims, **keywords), (input.shape,)
+
+
+def unflatten(input: Tensor, dim: Any, sizes: Any) -> tuple[Tensor, Saved]:
+    """y = x with one dimension read as several; saves the shape of x."""
+    return torch.unflatten(input, dim, sizes), (input.shape,)
 
 
 def reshape_vjp(grad_output: Tensor, shape: torch.Size) -> Tensor:
@@ -122,15 +139,14 @@ def reverse_dims(input: Tensor) -> Tensor:
     return input.permute(tuple(reversed(range(input.dim()))))
 
 
-def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
-    """Move dimensions to other places; the others keep their order."""
-    sources = [dim % input.dim() for dim in (source if isinstance(source, (list, tuple)) else (source,))]
-    targets = [dim % input.dim() for dim in (destination if isinstance(destination, (list, tuple)) else (destination,))]
-    if len(sources) != len(targets) or len(set(sources)) < len(sources) or len(set(targets)) < len(targets):
-        raise RuntimeError(f"movedim: source={source} and destination={destination} must name as many different dims")
-    others = iter(dim for dim in range(input.dim()) if dim not in sources)
-    origin = dict(zip(targets, sources, strict=True))
-    return input.permute(tuple(origin[dim] if dim in origin else next(others) for dim in range(input.dim())))
+def movedim(input: Tensor, source: Any, destination: Any) -> tuple[Tensor, Saved]:
+    """y = x with dimensions moved from source to destination, the others in their order; saves both."""
+    return input.movedim(source, destination), (source, destination)
+
+
+def movedim_vjp(grad_output: Tensor, source: Any, destination: Any) -> Tensor:
+    """grad_input = g with them moved back."""
+    return grad_output.movedim(destination, source)
 
 
 def flip(input: Tensor, *dims: Any, **keywords: Any) -> tuple[Tensor, Saved]:
@@ -183,13 +199,11 @@ SHAPE: dict[str, Rule | Composite] = {
         expand=lambda input: input.reshape(-1),
         examples=(call(T(2, 3)), call(T())),
     ),
-    "unflatten": Composite(
+    "unflatten": Rule(
         "unflatten",
         functions=(torch.unflatten, Tensor.unflatten),
-        expand=lambda input, dim, sizes: input.view(
-            *input.shape[: dim % input.dim()], *sizes, *input.shape[dim % input.dim() + 1 :]
-        ),
-        examples=(call(T(2, 6), 1, (2, 3)), call(T(6, 2), -2, (3, -1))),
+        forms={"formula": Form(unflatten, reshape_vjp, exact=True)},
+        examples=(call(T(2, 6), 1, (2, 3)), call(T(6, 2), -2, (3, -1)), call(T(2, 6), dim=1, sizes=(3, 2))),
     ),
     "view_as": Composite(
         "view_as", (Tensor.view_as,), lambda input, other: input.view(other.shape), (call(T(2, 6), T(3, 4)),)
@@ -245,10 +259,10 @@ SHAPE: dict[str, Rule | Composite] = {
     ),
     "t": Composite("t", (torch.t, Tensor.t), t, (call(T(2, 3)), call(T(3)), call(T()))),
     "T": Composite("T", (getter("T"), getter("H")), reverse_dims, (call(T(2, 3)),)),
-    "movedim": Composite(
+    "movedim": Rule(
         "movedim",
         functions=(torch.movedim, Tensor.movedim, torch.moveaxis, Tensor.moveaxis),
-        expand=movedim,
+        forms={"formula": Form(movedim, movedim_vjp, exact=True)},
         examples=(call(T(2, 3, 4), 0, -1), call(T(2, 3, 4, 5), (0, 1), (-1, 1))),
     ),
     "flip": Rule(
