@@ -12,6 +12,7 @@ from trainloop.manual.rules.cast import CAST
 from trainloop.manual.rules.conv import CONV
 from trainloop.manual.rules.conv_transpose import CONV_TRANSPOSE
 from trainloop.manual.rules.dropout import DROPOUT
+from trainloop.manual.rules.einsum import EINSUM
 from trainloop.manual.rules.elementwise import ELEMENTWISE
 from trainloop.manual.rules.extremum import EXTREMUM
 from trainloop.manual.rules.indexing import INDEXING
@@ -44,6 +45,7 @@ RULES = by_function(
     CONV,
     CONV_TRANSPOSE,
     DROPOUT,
+    EINSUM,
     ELEMENTWISE,
     EXTREMUM,
     INDEXING,

@@ -149,8 +149,8 @@ def project(query: Tensor, key: Tensor, value: Tensor, weight: Tensor | None, bi
     if query is key:
         q, k, v = _apart(F.linear(query, weight, bias), 3)
         return q, k, v
-    weight_q, weight_kv = weight.split([size, 2 * size])
-    bias_q, bias_kv = (None, None) if bias is None else bias.split([size, 2 * size])
+    weight_q, weight_kv = torch.split_with_sizes(weight, (size, 2 * size))
+    bias_q, bias_kv = (None, None) if bias is None else torch.split_with_sizes(bias, (size, 2 * size))
     q = F.linear(query, weight_q, bias_q)
     k, v = _apart(F.linear(key, weight_kv, bias_kv), 2)
     return q, k, v
@@ -218,7 +218,7 @@ def attend_without_weights(
 
 def _apart(x: Tensor, parts: int) -> tuple[Tensor, ...]:
     """Cut the last dimension into equal parts, each with memory of its own."""
-    apart = x.unflatten(-1, (parts, -1)).unsqueeze(0).transpose(0, -2).squeeze(-2).contiguous()
+    apart = x.view(*x.shape[:-1], parts, x.shape[-1] // parts).unsqueeze(0).transpose(0, -2).squeeze(-2).contiguous()
     return tuple(apart[index] for index in range(parts))
 
 
