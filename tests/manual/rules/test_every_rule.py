@@ -32,6 +32,24 @@ def test_outputs_and_gradients_are_those_of_autograd(case, form, dtype):
     rule_cases.assert_same(case, form, ours, theirs, dtype)
 
 
+def channels_last(tensor):
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+
+def has_images(case):
+    """Volumes without a batch have four dimensions too; for these, and for nll_loss, torch's own kernels refuse the layout."""
+    tensors = rule_cases.tensors(rule_cases.draw(case.example, torch.float32))
+    refused = "3d" in case.rule.name or case.rule.name == "nll_loss"
+    return not refused and any(tensor.dim() == 4 for tensor in tensors)
+
+
+@pytest.mark.parametrize(("case", "form"), [(case, form) for case, form in CASES if has_images(case)], ids=str)
+def test_images_with_channels_last_in_memory(case, form):
+    theirs, _ = rule_cases.run(case, torch.float32, layout=channels_last)
+    ours, _ = rule_cases.run(case, torch.float32, Tape(form=form), layout=channels_last)
+    rule_cases.assert_same(case, form, ours, theirs, torch.float32)
+
+
 @pytest.mark.parametrize(("case", "form"), CASES, ids=str)
 def test_the_vjp_agrees_with_a_difference_along_a_random_direction(case, form):
     """⟨gradient, d⟩ = (f(x + εd) − f(x − εd)) / 2ε, in float64: a check that needs no autograd."""
