@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from trainloop.manual import Tape
 from trainloop.manual.errors import RefusedError
@@ -149,3 +150,22 @@ def test_the_formula_calls_no_kernel_of_a_loss(reduction, monkeypatch):
         total = F.cross_entropy(logits, labels, reduction=reduction, label_smoothing=0.1).sum()
     tape.backward(total)
     assert logits.grad.shape == (2, 2)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_a_captured_loss_follows_other_labels(form, label_smoothing):
+    """Nothing of the labels is frozen into the graph."""
+
+    def step(logits, labels):
+        logits = logits.detach().requires_grad_()
+        with Tape(form=form) as tape:
+            loss = F.cross_entropy(logits, labels, torch.tensor([1.0, 2.0, 0.5]), label_smoothing=label_smoothing)
+        return loss.detach(), tape.gradients(loss, [logits])[0]
+
+    generator = torch.Generator().manual_seed(0)
+    logits, others = torch.randn(2, 4, 3, generator=generator)
+    graph = make_fx(step)(logits, torch.tensor([0, 1, 2, -100]))
+    labels = torch.tensor([2, -100, 0, 0])
+    for captured, eager in zip(graph(others, labels), step(others, labels), strict=True):
+        assert torch.equal(captured, eager)
