@@ -23,6 +23,8 @@ IntOrSizes = int | Sequence[int]
 
 def per_axis(value: IntOrSizes, num_axes: int) -> Sizes:
     """Return one number for each spatial axis: torch takes one number for all of them, or one for each."""
+    if type(value) is tuple and len(value) == num_axes:  # what the modules of torch.nn pass
+        return value
     if isinstance(value, (tuple, list)):
         return tuple(value) * num_axes if len(value) == 1 else tuple(value)
     return (value,) * num_axes  # type: ignore[return-value]  # an int, or one of make_fx's symbols for it
