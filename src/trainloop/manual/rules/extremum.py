@@ -38,8 +38,8 @@ def maximum_vjp(grad_output: Tensor, input: Tensor, other: Tensor, *, needs: Nee
     """grad_a = g [a > b], grad_b = g [b > a], g / 2 to each where a = b, g to each of what can't be compared."""
     grad = shared(grad_output, input, other)
     return (
-        grad.masked_fill(input < other, 0) if needs[0] else None,
-        grad.masked_fill(input > other, 0) if needs[1] else None,
+        torch.where(input < other, 0, grad) if needs[0] else None,
+        torch.where(input > other, 0, grad) if needs[1] else None,
     )
 
 
@@ -75,7 +75,7 @@ def fmin_vjp(grad_output: Tensor, input: Tensor, other: Tensor) -> Pair:
 
 def _to_the_chosen(grad_output: Tensor, input: Tensor, other: Tensor, fits: Tensor, wins: Tensor) -> Pair:
     grad, unopposed = shared(grad_output, input, other), other.isnan()
-    return grad.masked_fill(~(fits | unopposed), 0), grad.masked_fill(wins | unopposed, 0)
+    return torch.where(fits | unopposed, grad, 0), torch.where(wins | unopposed, 0, grad)
 
 
 def of_two_all_or_along(name: str, two_vjp: Vjp | None) -> Forward:
