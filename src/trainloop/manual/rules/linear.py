@@ -62,7 +62,7 @@ def mm_vjp(grad_NM: Tensor, a_NK: Tensor | None, b_KM: Tensor | None, a_by_colum
 
 
 def addmm(
-    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1, needs: Needs
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1, needs: Needs, inplace: bool = False
 ) -> tuple[Tensor, Saved]:
     """Y = beta · C + alpha · A B; saves what mm saves.
 
@@ -73,9 +73,11 @@ def addmm(
         beta: factor of C.
         alpha: factor of A B.
         needs: whether C, A, B need a gradient.
+        inplace: write Y into C.
     """
     saved = (mat1 if needs[2] else None, mat2 if needs[1] else None, by_columns(mat1), by_columns(mat2))
-    return torch.addmm(input, mat1, mat2, beta=beta, alpha=alpha), (*saved, beta, alpha)
+    function = Tensor.addmm_ if inplace else torch.addmm
+    return function(input, mat1, mat2, beta=beta, alpha=alpha), (*saved, beta, alpha)
 
 
 def addmm_vjp(
@@ -112,7 +114,14 @@ def bmm_vjp(grad_output: Tensor, a: Tensor | None, b: Tensor | None) -> Pair:
 
 
 def baddbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1, needs: Needs
+    input: Tensor,
+    batch1: Tensor,
+    batch2: Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
+    needs: Needs,
+    inplace: bool = False,
 ) -> tuple[Tensor, Saved]:
     """Y = beta · C + alpha · A B for each matrix of a batch; saves what bmm saves.
 
@@ -123,9 +132,11 @@ def baddbmm(
         beta: factor of C.
         alpha: factor of A B.
         needs: whether C, A, B need a gradient.
+        inplace: write Y into C.
     """
     saved = (batch1 if needs[2] else None, batch2 if needs[1] else None, beta, alpha)
-    return torch.baddbmm(input, batch1, batch2, beta=beta, alpha=alpha), saved
+    function = Tensor.baddbmm_ if inplace else torch.baddbmm
+    return function(input, batch1, batch2, beta=beta, alpha=alpha), saved
 
 
 def baddbmm_vjp(
@@ -149,9 +160,12 @@ def mv_vjp(grad_output: Tensor, a_NK: Tensor, b_K: Tensor, *, needs: Needs) -> P
     )
 
 
-def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> tuple[Tensor, Saved]:
+def addmv(
+    input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1, inplace: bool = False
+) -> tuple[Tensor, Saved]:
     """y = beta · c + alpha · A b; saves A (N, K) and b (K)."""
-    return torch.addmv(input, mat, vec, beta=beta, alpha=alpha), (mat, vec, beta, alpha)
+    function = Tensor.addmv_ if inplace else torch.addmv
+    return function(input, mat, vec, beta=beta, alpha=alpha), (mat, vec, beta, alpha)
 
 
 def addmv_vjp(

@@ -108,10 +108,20 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] | Tensor
             a = a.sum(a_dim, keepdim=True)
     a_kept = [dim for dim in range(a.dim()) if dim not in a_dims]
     b_kept = [dim for dim in range(b.dim()) if dim not in b_dims]
+    shape = [a.shape[dim] for dim in a_kept] + [b.shape[dim] for dim in b_kept]
+    left, right = a.permute(*a_kept, *a_dims), b.permute(*b_dims, *b_kept)
+    if math.prod(shape) == 1:
+        return _sum_of_products(left, right).reshape(shape)
     inner = math.prod(a.shape[dim] for dim in a_dims)
-    rows = a.permute(*a_kept, *a_dims).reshape(math.prod(a.shape[dim] for dim in a_kept), inner)
-    columns = b.permute(*b_dims, *b_kept).reshape(inner, math.prod(b.shape[dim] for dim in b_kept))
-    return torch.mm(rows, columns).reshape([a.shape[dim] for dim in a_kept] + [b.shape[dim] for dim in b_kept])
+    rows = left.reshape(math.prod(shape[: len(a_kept)]), inner)
+    columns = right.reshape(inner, math.prod(shape[len(a_kept) :]))
+    return torch.mm(rows, columns).reshape(shape)
+
+
+def _sum_of_products(left: Tensor, right: Tensor) -> Tensor:
+    if left.is_contiguous() and right.is_contiguous():
+        return torch.dot(left.reshape(-1), right.reshape(-1))
+    return (left.squeeze() * right.squeeze()).sum()
 
 
 def _contracted(a: Tensor, dims: int | Sequence[Sequence[int]] | Tensor) -> tuple[list[int], list[int]]:
@@ -167,6 +177,8 @@ MATMUL: dict[str, Composite] = {
         (
             call(T(2, 3, 4), T(3, 4, 5)),
             call(T(2, 3), T(3, 4), dims=1),
+            call(T(2, 3), T(2, 3)),
+            call(T(2, 3), T(3, 2), dims=([0, 1], [1, 0])),
             call(T(2), T(3), dims=0),
             call(T(2, 3, 4), T(4, 5, 2), dims=([0, -1], [2, 0])),
             call(T(2, 1), T(3, 4), dims=1),
