@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from trainloop.manual import Form, Tape
 from trainloop.manual.examples import draw
 from trainloop.manual.rule import Composite, Rule
 from trainloop.manual.rules import RULES
@@ -147,3 +149,25 @@ def assert_same(case, form, ours, theirs, dtype):
 
 def largest(tensor):
     return float(tensor.abs().max()) if tensor.numel() else 0.0
+
+
+def with_vjp(form, vjp):
+    """Return the form with another vjp, whose signature the tape sees as that of the right one."""
+    if form.vjp_takes_needs:
+        return Form(form.forward, lambda *args, needs: vjp(*args, needs=needs))
+    return Form(form.forward, lambda *args: vjp(*args))
+
+
+def is_noticed(rule, form):
+    """Return whether the examples of the rule, in float64, tell this form of it from autograd, or it breaks down."""
+    faulty = dataclasses.replace(rule, forms={"formula": form})
+    function = rule.functions[0]
+    for example in (*rule.examples, *rule.also.get(function, ())):
+        case = Case(faulty, function, example)
+        theirs, _ = run(case, torch.float64)
+        try:
+            ours, _ = run(case, torch.float64, Tape(form="formula", rules={**RULES, function: faulty}))
+            assert_same(case, "formula", ours, theirs, torch.float64)
+        except (AssertionError, RuntimeError):
+            return True
+    return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
@@ -10,8 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainloop.manual import Form, Tape
-from trainloop.manual.rules import RULES
 from trainloop.manual.rules.attention import ATTENTION
 from trainloop.manual.rules.loss import LOSS
 
@@ -122,26 +119,8 @@ FAULTS = {
 
 
 def is_noticed(name, fault):
-    rule = RULES_BY_NAME[name]
-    right = rule.forms["formula"]
-    faulty = dataclasses.replace(rule, forms={"formula": Form(right.forward, with_needs(fault(right.vjp), right))})
-    tape_rules = {**RULES, rule.functions[0]: faulty}
-    for example in rule.examples:
-        case = rule_cases.Case(faulty, rule.functions[0], example)
-        theirs, _ = rule_cases.run(case, torch.float64)
-        ours, _ = rule_cases.run(case, torch.float64, Tape(form="formula", rules=tape_rules))
-        try:
-            rule_cases.assert_same(case, "formula", ours, theirs, torch.float64)
-        except AssertionError:
-            return True
-    return False
-
-
-def with_needs(vjp, right):
-    """Let the tape see the signature that the right vjp has."""
-    if not right.vjp_takes_needs:
-        return lambda *args: vjp(*args)
-    return lambda *args, needs: vjp(*args, needs=needs)
+    right = RULES_BY_NAME[name].forms["formula"]
+    return rule_cases.is_noticed(RULES_BY_NAME[name], rule_cases.with_vjp(right, fault(right.vjp)))
 
 
 @pytest.mark.parametrize(("name", "fault"), FAULTS.values(), ids=FAULTS)
