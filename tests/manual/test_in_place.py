@@ -274,3 +274,13 @@ def test_a_mask_changed(both_refuse):
         h[mask] = 0
         mask.logical_not_()
         return h
+
+
+def test_an_index_assigned_to_changed(both_refuse):
+    @both_refuse(SAVED)
+    def situation(x, w):
+        h = x * w
+        index = torch.tensor([0, 2])
+        h[:, index] = 0
+        index.add_(1)
+        return h

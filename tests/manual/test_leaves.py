@@ -95,6 +95,17 @@ def test_a_clone_is_no_view(same_gradients):
         return c + h
 
 
+def test_a_view_outlives_the_tape_and_its_leaf_was_changed_under_no_grad():
+    x = torch.ones(2, 3, requires_grad=True)
+    with Tape() as tape:
+        v = x.view(-1)
+        with torch.no_grad():
+            x.add_(1)
+        loss = (v * 2).sum()
+    tape.backward(loss)
+    assert torch.equal(x.grad, torch.full((2, 3), 2.0))
+
+
 def test_a_view_of_the_leaf_is_read(same_gradients):
     @same_gradients
     def situation(x, w):

@@ -24,7 +24,7 @@ from trainloop.manual.node import Node, accumulate, laid_out_as
 from trainloop.manual.refusals import GRADIENT_FREE, MAKES_CONSTANT, refuse_call, refuse_leaf
 from trainloop.manual.rule import ATEN, Composite, Form, Function, Rule, RuleTable
 from trainloop.manual.rules import RULES
-from trainloop.manual.values import STALE, Value, ValueTable
+from trainloop.manual.values import Value, ValueTable
 from trainloop.manual.where import function_name, module_path
 
 
@@ -198,7 +198,7 @@ class Tape(TorchFunctionMode):
         region = Region.of(view, base)
         self.nodes.append(Node("write through a view", WRITE, [self._value(base), value], [new], (region,)))
         self._overwrite(base, new)
-        self._values.set(view, value, version=STALE)
+        self._values.set(view, value)
 
     def _overwrite(self, tensor: Tensor, value: Value) -> None:
         old = self._values.get(tensor)

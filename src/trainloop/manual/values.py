@@ -54,10 +54,6 @@ class Entry(NamedTuple):
     born_constant: bool
 
 
-STALE = -1
-"""A version that no tensor has: look again before you use this value."""
-
-
 class ValueTable:
     """Tensor → value, by identity."""
 
@@ -68,11 +64,11 @@ class ValueTable:
         """Return what is known of ``tensor``, or None."""
         return self._entries.get(id(tensor))
 
-    def set(self, tensor: Tensor, value: Value, *, version: int | None = None, born_constant: bool = False) -> None:
+    def set(self, tensor: Tensor, value: Value, *, born_constant: bool = False) -> None:
         """Note the present value of ``tensor``; the entry ends with the tensor."""
         key = id(tensor)
         ref = weakref.ref(tensor, functools.partial(self._entries.pop, key))
-        self._entries[key] = Entry(ref, value, tensor._version if version is None else version, born_constant)
+        self._entries[key] = Entry(ref, value, tensor._version, born_constant)
 
     def drop(self, tensor: Tensor) -> None:
         """Forget ``tensor``: it is a constant from now on."""
