@@ -92,7 +92,6 @@ class ValueTable:
         """Take the marks back: outside the tape nothing is recorded, and ``loss.backward()`` must fail by name."""
         alive = [(entry.value.leaf, entry.ref()) for entry in self._entries.values()]
         marked = [tensor for leaf, tensor in alive if leaf is None and tensor is not None]
-        # Bases before their views: a view requires grad as long as its base does, a parameter's view thus for ever.
+        # Bases before their views: while the base is marked, torch takes a view of it that was changed for no leaf.
         for tensor in sorted(marked, key=torch.Tensor._is_view):
-            if tensor._base is None or not tensor._base.requires_grad:
-                tensor.requires_grad_(False)
+            tensor.requires_grad_(False)
