@@ -86,11 +86,10 @@ def conv_aten(
 ) -> tuple[Tensor, Saved]:
     """Convolve by the library; saves the input if the weight needs a gradient, the weight, and the input's layout."""
     padded = pad_to_even(input, weight, padding, dilation)
-    if padded is input:
-        output = function(input, weight, bias, stride, padding, dilation, groups)
     geometry = geometry_of(weight, stride, padding, dilation, groups)
-    if padded is not input:
-        output = function(padded, weight, bias, *geometry)
+    # Arguments as they came, so that torch says what is wrong with them.
+    arguments = (stride, padding, dilation, groups) if padded is input else geometry
+    output = function(padded, weight, bias, *arguments)
     saved = padded if needs[1] else None
     return output, (saved, weight, padded.shape, padded.stride(), input.shape, geometry)
 
