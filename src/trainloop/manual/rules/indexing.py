@@ -25,7 +25,7 @@ from trainloop.manual.rules.shape import wrapped
 
 def tensors_in(index: Any) -> Iterator[Tensor]:
     """Yield the tensors of an index, so that a later change in place of one of them is noticed."""
-    for item in index if isinstance(index, (tuple, list)) else (index,):
+    for item in index if isinstance(index, tuple) else (index,):
         if isinstance(item, Tensor):
             yield item
 
@@ -42,12 +42,17 @@ def getitem(input: Tensor, index: Any) -> tuple[Tensor, Saved]:
     return input[index], (input.shape, index, *tensors_in(index))
 
 
-def getitem_vjp(grad_output: Tensor, shape: torch.Size, index: Any, *_tensors: Tensor) -> Tensor:
-    """grad_input = 0, then g added at the places of the index, each as often as it was read."""
+def getitem_vjp(grad_output: Tensor, shape: torch.Size, index: Any, *tensors: Tensor) -> Tensor:
+    """grad_input = 0, then g added at the places of the index, each as often as it was read.
+
+    An index that mixes tensors with slices is first turned into the places it reads, which costs an int64 tensor like x.
+    """
     grad_input = grad_output.new_zeros(shape)
     if is_plain(index):
         grad_input[index] = grad_output
         return grad_input
+    if len(tensors) == (len(index) if isinstance(index, tuple) else 1):
+        return grad_input.index_put_(tensors, grad_output, accumulate=True)
     places = torch.arange(grad_input.numel(), device=grad_input.device).view(shape)[index]
     return grad_input.view(-1).index_add_(0, places.reshape(-1), grad_output.reshape(-1)).view(shape)
 
