@@ -8,7 +8,7 @@ Legend: x input, y output, g grad_output; V rows of a table, D features of a row
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import EllipsisType
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainloop.manual.alias import Region, read_vjp
 from trainloop.manual.errors import RefusedError
 from trainloop.manual.examples import Index, Mask, T, call
 from trainloop.manual.rule import Composite, Form, Rule, Saved
@@ -46,6 +47,8 @@ def getitem_vjp(grad_output: Tensor, shape: torch.Size, index: Any, *tensors: Te
     """grad_input = 0, then g added at the places of the index, each as often as it was read.
 
     An index that mixes tensors with slices is first turned into the places it reads, which costs an int64 tensor like x.
+    With several threads torch adds up large gradients in no fixed order, in autograd too, unless
+    ``torch.use_deterministic_algorithms(True)`` is set.
     """
     grad_input = grad_output.new_zeros(shape)
     if is_plain(index):
@@ -72,6 +75,14 @@ def seen_through(view: Callable[..., Tensor]) -> tuple[Callable[..., Any], Calla
         return grad_input
 
     return forward, vjp
+
+
+def as_strided(
+    input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> tuple[Tensor, Saved]:
+    """y_{k…} = x's memory at storage_offset + Σ k · stride; saves where y lies in x."""
+    output = input.as_strided(size, stride, storage_offset)
+    return output, (Region.of(output, input),)
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> tuple[Tensor, Saved]:
@@ -232,6 +243,16 @@ INDEXING: dict[str, Rule | Composite] = {
         functions=(torch.diagonal, Tensor.diagonal),
         forms={"formula": Form(*seen_through(Tensor.diagonal), exact=True)},
         examples=(call(T(3, 4)), call(T(2, 3, 4), 1, 1, 2), call(T(3, 4), offset=-1)),
+    ),
+    "as_strided": Rule(
+        "as_strided",
+        functions=(torch.as_strided, Tensor.as_strided),
+        forms={"formula": Form(as_strided, read_vjp, exact=True)},
+        examples=(
+            call(T(3, 4), (2, 2), (4, 1), 1),
+            call(T(8), (3, 4), (2, 1)),
+            call(T(3, 4), size=(2,), stride=(5,)),
+        ),
     ),
     "index_select": Rule(
         "index_select",
