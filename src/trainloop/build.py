@@ -20,7 +20,7 @@ from trainloop.loop.schedule import Span, build_schedule
 from trainloop.loop.timing import StageClock
 from trainloop.loop.trainer import EvalSet, Training
 from trainloop.models import build_model
-from trainloop.stages import build_stages, stage_modes
+from trainloop.stages import AVERAGE, build_stages, stage_modes
 from trainloop.stages.context import StageContext
 
 Announce = Callable[[str], None]
@@ -99,7 +99,7 @@ def build_training(config: RunConfig, announce: Announce, plugins: Sequence[Path
         val=eval_set("val", val, settings, config) if len(val) else None,
         test=eval_set("test", dataset.test, settings, config),
         num_classes=len(dataset.classes),
-        average=WeightAverage(model, config.train.ema_decay) if config.train.ema_decay else None,
+        average=WeightAverage(model, config.train.ema_decay, AVERAGE[config.mode]) if config.train.ema_decay else None,
         device=device,
         clock=StageClock(device, config.log.timing_every),
     )

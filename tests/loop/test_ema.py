@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from trainloop.loop.ema import WeightAverage
+from trainloop.stages import AVERAGE
 
 
 def model_with(value):
@@ -19,9 +20,10 @@ def set_weights(model, value):
     model.weight.data = torch.full_like(model.weight, value)
 
 
-def test_the_average_follows_the_weights():
+@pytest.mark.parametrize("mode", AVERAGE)
+def test_the_average_follows_the_weights(mode):
     model = model_with(1.0)
-    average = WeightAverage(model, decay=0.75)
+    average = WeightAverage(model, 0.75, AVERAGE[mode])
     set_weights(model, 5.0)
     average.update()
     with average.in_place_of_weights():
@@ -29,18 +31,20 @@ def test_the_average_follows_the_weights():
     assert model.weight.tolist() == [[5.0, 5.0]]
 
 
-def test_the_weights_come_back_after_an_error():
+@pytest.mark.parametrize("mode", AVERAGE)
+def test_the_weights_come_back_after_an_error(mode):
     model = model_with(1.0)
-    average = WeightAverage(model, decay=0.5)
+    average = WeightAverage(model, 0.5, AVERAGE[mode])
     set_weights(model, 3.0)
     with pytest.raises(RuntimeError, match="inside"), average.in_place_of_weights():
         raise RuntimeError("inside")
     assert model.weight.tolist() == [[3.0, 3.0]]
 
 
-def test_the_average_can_stay_for_good():
+@pytest.mark.parametrize("mode", AVERAGE)
+def test_the_average_can_stay_for_good(mode):
     model = model_with(1.0)
-    average = WeightAverage(model, decay=0.5)
+    average = WeightAverage(model, 0.5, AVERAGE[mode])
     set_weights(model, 3.0)
     average.update()
     average.replace_weights()

@@ -7,6 +7,7 @@ import torch
 
 from trainloop.loop.ema import WeightAverage
 from trainloop.manual.ema import moving_average
+from trainloop.stages import AVERAGE
 
 BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
@@ -30,7 +31,7 @@ def bits(tensors):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_same_bits_as_the_loops_average(dtype, decay):
     model = make_model(dtype)
-    average = WeightAverage(model, decay)
+    average = WeightAverage(model, decay, AVERAGE["builtin"])
     means = [param.detach().clone() for param in model.parameters()]
     for step in range(20):
         move(model, step)

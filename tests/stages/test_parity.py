@@ -95,11 +95,12 @@ def test_every_optimizer_has_the_bits_of_builtin(name):
     assert builtin[0] != digest_after(config_of(optimizer=optimizer), steps=9)[0], "the last step changes nothing"
 
 
-@pytest.mark.parametrize("stage", ["zero_grad", "step"])
+@pytest.mark.parametrize("stage", ["zero_grad", "sync", "step"])
 def test_a_single_manual_stage_has_the_bits_of_builtin(stage):
-    builtin = digest_after(config_of(), steps=10)
-    assert digest_after(config_of(stages={stage: "manual"}), steps=10) == builtin
-    assert digest_after(config_of(mode="manual", stages={stage: "builtin"}), steps=10) == builtin
+    clipped = {"train": {"clip_grad_norm": 0.5}}
+    builtin = digest_after(config_of(**clipped), steps=10)
+    assert digest_after(config_of(**clipped, stages={stage: "manual"}), steps=10) == builtin
+    assert digest_after(config_of(**clipped, mode="manual", stages={stage: "builtin"}), steps=10) == builtin
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -118,11 +119,29 @@ def noisy_forward(make):
 
 
 def scaled_loss(make):
-    return lambda context: lambda logits, labels, share: make(context)(logits, labels, share) * (1 + 2**-20)
+    return lambda context: lambda logits, labels, share: make(context)(logits, labels, share * (1 + 2**-20))
 
 
-def doubled_backward(make):
-    return lambda context: lambda loss: make(context)(loss * (1 + 2**-20))
+def scaled_backward(make):
+    def build_backward(context):
+        backward = make(context)
+
+        def scaled(loss):
+            backward(loss)
+            for param in context.params:
+                param.grad = param.grad * (1 + 2**-20)
+
+        return scaled
+
+    return build_backward
+
+
+def late_sync(make):
+    def build_sync(context):
+        sync = make(context)
+        return lambda: (sync(), [param.grad.mul_(1 + 2**-20) for param in context.params])
+
+    return build_sync
 
 
 def larger_step(make):
@@ -137,6 +156,7 @@ FAULTS = {
     "zero_grad": never_zero,
     "forward": noisy_forward,
     "loss": scaled_loss,
-    "backward": doubled_backward,
+    "backward": scaled_backward,
+    "sync": late_sync,
     "step": larger_step,
 }

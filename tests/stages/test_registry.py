@@ -20,7 +20,7 @@ def context_of(**settings):
 
 def test_every_stage_has_a_builtin_and_a_manual_implementation():
     assert {name: sorted(table) for name, table in STAGES.items()} == {
-        name: ["builtin", "manual"] for name in ("zero_grad", "forward", "loss", "backward", "step")
+        name: ["builtin", "manual"] for name in ("zero_grad", "forward", "loss", "backward", "sync", "step")
     }
 
 
@@ -35,6 +35,7 @@ def test_a_stage_can_be_chosen_singly():
         "forward": "builtin",
         "loss": "builtin",
         "backward": "builtin",
+        "sync": "builtin",
         "step": "manual",
     }
     context = StageContext(nn.Linear(3, 2), config, torch.device("cpu"))

@@ -51,9 +51,9 @@ def _print_all() -> None:
 
 def _needs_of(name: str, image_size: int, plugins: tuple[Path, ...]) -> Needs:
     import torch
+    import torch.nn.functional as F
 
     from trainloop.config.schema import ModelConfig
-    from trainloop.manual.losses import cross_entropy
     from trainloop.manual.survey import Survey
     from trainloop.models import build_model
 
@@ -65,7 +65,7 @@ def _needs_of(name: str, image_size: int, plugins: tuple[Path, ...]) -> Needs:
     )
     with Survey() as survey:
         output = model.train()(torch.zeros(2, *shape))
-        cross_entropy(output if isinstance(output, torch.Tensor) else output[0], torch.tensor([0, 1]))
+        F.cross_entropy(output if isinstance(output, torch.Tensor) else output[0], torch.tensor([0, 1]))
     return survey.needs
 
 

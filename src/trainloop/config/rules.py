@@ -69,7 +69,7 @@ def _precision_needs_builtin(config: RunConfig) -> Iterator[Misfit]:
     precision = config.train.precision
     if precision == "fp32":
         return
-    stages = (*TOGETHER, "step") if precision == "fp16" else TOGETHER
+    stages = (*TOGETHER, "sync", "step") if precision == "fp16" else TOGETHER
     if manual := _manual(config, stages):
         reason = "autocast" if precision == "bf16" else "autocast and the gradient scaler"
         yield Misfit(

@@ -7,10 +7,13 @@ means already) are taken as they are. Source: Polyak & Juditsky 1992; the expone
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+
+Average = Callable[[Sequence[Tensor], Sequence[Tensor], float], list[Tensor]]
+"""means, present values, decay → new means"""
 
 
 class WeightAverage:
@@ -19,10 +22,12 @@ class WeightAverage:
     Args:
         model: whose parameters are averaged; the average starts at their present values.
         decay: d, in (0, 1).
+        average: computes the formula; one of ``trainloop.stages.AVERAGE``.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: nn.Module, decay: float, average: Average) -> None:
         self.decay = decay
+        self._average = average
         self._params = list(model.parameters())
         self._means = [param.detach().clone() for param in self._params]
 
@@ -30,7 +35,7 @@ class WeightAverage:
     def update(self) -> None:
         """Take the present parameters into the average."""
         present: list[Tensor] = [param.data for param in self._params]
-        torch._foreach_lerp_(self._means, present, 1 - self.decay)
+        self._means = self._average(self._means, present, self.decay)
 
     @contextlib.contextmanager
     def in_place_of_weights(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainloop.stages.average import AVERAGE
 from trainloop.stages.registry import STAGES, Stages, build_stages, stage_modes
 
-__all__ = ["STAGES", "Stages", "build_stages", "stage_modes"]
+__all__ = ["AVERAGE", "STAGES", "Stages", "build_stages", "stage_modes"]

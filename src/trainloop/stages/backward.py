@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from trainloop.manual.backward import backward
+from trainloop.manual.errors import TapeError
 from trainloop.stages.context import Backward, StageContext
+from trainloop.stages.recording import refusal
 
 
 def builtin_backward(context: StageContext) -> Backward:
@@ -23,13 +24,20 @@ def builtin_backward(context: StageContext) -> Backward:
 
 
 def manual_backward(context: StageContext) -> Backward:
-    """Return the accumulation ``param.grad ← param.grad + ∂loss/∂param``, written out."""
-    params = context.params
+    """Return the walk back over the tape, which adds ∂loss/∂param to ``param.grad``.
 
-    def accumulate(loss: Tensor) -> None:
-        backward(loss, params)
+    Raises:
+        StageError: when called, for a tensor that the model changed in place after a rule had saved it.
+    """
+    tape = context.tape
 
-    return accumulate
+    def backward(loss: Tensor) -> None:
+        try:
+            tape.backward(loss)
+        except TapeError as error:
+            raise refusal(error) from error
+
+    return backward
 
 
 BACKWARD: dict[str, Callable[[StageContext], Backward]] = {

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from trainloop.config.schema import RunConfig
+from trainloop.manual import Tape
 
 
 @dataclass
@@ -24,6 +25,8 @@ class StageContext:
         device: of the model.
         optimizers: torch's or ours, one for each share of the parameters; set by the step stage, which is built first.
         scaler: scales the loss of fp16 training; None otherwise.
+        params: the parameters that learn.
+        tape: what the manual forward, loss and backward share.
     """
 
     model: nn.Module
@@ -31,10 +34,12 @@ class StageContext:
     device: torch.device
     optimizers: Sequence[Any] = ()
     scaler: GradScaler | None = None
-    params: list[nn.Parameter] = field(default_factory=list)
+    params: list[nn.Parameter] = field(init=False)
+    tape: Tape = field(init=False)
 
     def __post_init__(self) -> None:
-        """Collect the parameters that learn, in the model's order."""
+        """Collect the parameters that learn, in the model's order, and lay a tape ready for the manual stages."""
+        self.tape = Tape(form=self.config.stages.rules)
         self.params = [param for param in self.model.parameters() if param.requires_grad]
         if self.config.train.precision == "fp16":
             self.scaler = GradScaler(self.device.type)

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from trainloop.manual.errors import TapeError
 from trainloop.stages.context import Forward, StageContext
+from trainloop.stages.recording import refusal
 
 
 def builtin_forward(context: StageContext) -> Forward:
@@ -25,8 +27,23 @@ def builtin_forward(context: StageContext) -> Forward:
 
 
 def manual_forward(context: StageContext) -> Forward:
-    """Return the model's call. Autograd records it, for the manual backward asks autograd for the derivatives."""
-    return context.model
+    """Return the model's call, recorded by the tape.
+
+    Raises:
+        StageError: when called, for an operation that the tape has no rule for, or can never record.
+    """
+    model, tape = context.model, context.tape
+
+    def forward(x_NCHW: Tensor) -> Tensor:
+        tape.clear()
+        try:
+            with tape:
+                logits: Tensor = model(x_NCHW)
+        except TapeError as error:
+            raise refusal(error) from error
+        return logits
+
+    return forward
 
 
 FORWARD: dict[str, Callable[[StageContext], Forward]] = {

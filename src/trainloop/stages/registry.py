@@ -13,7 +13,7 @@ from trainloop.stages.context import Action, Backward, Forward, Loss, StageConte
 from trainloop.stages.forward import FORWARD
 from trainloop.stages.loss import LOSS
 from trainloop.stages.step import STEP
-from trainloop.stages.sync import build_sync
+from trainloop.stages.sync import SYNC
 from trainloop.stages.zero_grad import ZERO_GRAD
 
 STAGES: dict[str, Mapping[str, Callable[[StageContext], Any]]] = {
@@ -21,6 +21,7 @@ STAGES: dict[str, Mapping[str, Callable[[StageContext], Any]]] = {
     "forward": FORWARD,
     "loss": LOSS,
     "backward": BACKWARD,
+    "sync": SYNC,
     "step": STEP,
 }
 DIFFERENTIATED_TOGETHER = ("forward", "loss", "backward")
@@ -66,4 +67,4 @@ def build_stages(context: StageContext) -> Stages:
     chosen = stage_modes(context.config)
     # The step comes first, for it makes the optimizer that other stages ask for.
     built = {name: STAGES[name][chosen[name]](context) for name in reversed(STAGES)}
-    return Stages(sync=build_sync(context), **built)
+    return Stages(**built)
