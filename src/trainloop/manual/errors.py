@@ -1,10 +1,11 @@
 """What the manual path raises; each message says what was found, what is expected and how to go on.
 
 RuntimeError
-└── TapeError              the tape cannot do what was asked
-    ├── NoRuleError        an operation without a rule
-    ├── RefusedError       something that a tape can never record: autocast, a custom backward, a hook, …
-    └── ChangedInPlaceError  a tensor that a vjp needs was overwritten after it was saved
+├── TapeError              the tape cannot do what was asked
+│   ├── NoRuleError        an operation without a rule
+│   ├── RefusedError       something that a tape can never record: autocast, a custom backward, a hook, …
+│   └── ChangedInPlaceError  a tensor that a vjp needs was overwritten after it was saved
+└── CompilerError          a compiled form needs a C++ compiler that is missing or fails
 """
 
 from __future__ import annotations
@@ -37,3 +38,20 @@ class RefusedError(TapeError):
 
 class ChangedInPlaceError(TapeError):
     """A tensor that a vjp needs is no longer what it was when it was saved."""
+
+
+class CompilerError(RuntimeError):
+    """A compiled form needs a C++ compiler that is missing or fails.
+
+    Args:
+        command: what was called, such as ``g++``.
+        reason: what the system or the compiler said.
+    """
+
+    def __init__(self, command: str, reason: str) -> None:
+        super().__init__(
+            f"the compiled form needs a C++ compiler with OpenMP, and {command!r} does not work: {reason}; install g++, name "
+            "another one in the environment variable CXX, or use the foreach form"
+        )
+        self.command = command
+        self.reason = reason

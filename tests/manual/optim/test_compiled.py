@@ -1,0 +1,71 @@
+"""What the compiled form alone refuses, and how it shares its work."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trainloop.manual.optim import SGD, AdamW
+from trainloop.manual.optim.compiled import CompiledForm
+from trainloop.manual.optim.compiler import compiled
+from trainloop.manual.optim.foreach import ForeachForm
+from trainloop.tolerance import tolerance
+
+
+class Exponential(SGD):
+    """An update with an operation that has no line of C++."""
+
+    def update(self, param, grad, state, scalars, group):
+        del group
+        return param - grad.exp() * scalars["lr"], dict(state)
+
+
+def test_an_operation_without_cpp_is_refused_by_compiled_alone(optim):
+    params, twins = optim.make_params(torch.float32), optim.make_params(torch.float32)
+    with pytest.raises(ValueError, match=r"no C\+\+ for aten.exp.default; use the foreach form"):
+        CompiledForm(Exponential(params))
+    loop, form = Exponential(twins, lr=0.1), ForeachForm(Exponential(params, lr=0.1))
+    for optimizer in (loop, form.optimizer):
+        optim.set_grads(optim.all_params(optimizer), optim.make_grads(1, torch.float32))
+    loop.step()
+    form.step()
+    optim.assert_same_bits(form.optimizer, loop, "once")
+
+
+def test_compiled_refuses_a_half_precision_parameter():
+    param = torch.nn.Parameter(torch.zeros(3, dtype=torch.bfloat16))
+    with pytest.raises(ValueError, match=r"in float32 and float64, found torch\.bfloat16; use the foreach form"):
+        CompiledForm(SGD([param]))
+
+
+def test_compiled_refuses_a_parameter_elsewhere():
+    param = torch.nn.Parameter(torch.zeros(3, device="meta"))
+    with pytest.raises(ValueError, match="works on the CPU, found a parameter on meta; use the foreach form"):
+        CompiledForm(SGD([param]))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_compiled_gives_each_element_to_one_thread(threads):
+    sizes = (1, 70_001, 3, 20_000)
+    both = [AdamW([torch.nn.Parameter(torch.ones(size)) for size in sizes], lr=0.1) for _ in range(2)]
+    form = CompiledForm(both[1])
+    for optimizer in both:
+        for param in optimizer.param_groups[0]["params"]:
+            param.grad = torch.linspace(-1, 1, param.numel())
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        form.step()
+    finally:
+        torch.set_num_threads(before)
+    both[0].step()
+    bound = tolerance("float32", "state").bound(1.0)
+    for one, two in zip(*(optimizer.param_groups[0]["params"] for optimizer in both), strict=True):
+        assert (one - two).abs().max().item() <= bound
+
+
+def test_two_forms_of_one_kind_share_the_compiled_function(optim):
+    first = CompiledForm(SGD(optim.make_params(torch.float32), lr=0.1, momentum=0.9))
+    known = compiled.cache_info().currsize
+    second = CompiledForm(SGD(optim.make_params(torch.float32), lr=0.1, momentum=0.9))
+    assert (second.sources, compiled.cache_info().currsize) == (first.sources, known)
