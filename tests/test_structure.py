@@ -64,6 +64,7 @@ def test_no_two_packages_import_each_other():
         ("stages", {"errors", "config", "manual"}),
         ("loop", {"errors", "config", "data", "stages"}),
         ("report", {"errors", "files", "loop", "estimate"}),
+        ("explain", {"errors", "config", "data", "device", "manual", "stages", "loop", "build"}),
     ],
 )
 def test_imports_run_one_way(package, allowed):

@@ -13,6 +13,7 @@ from trainloop import __version__
 from trainloop.cli.config import app as config_app
 from trainloop.cli.data import app as data_app
 from trainloop.cli.evaluate import evaluate
+from trainloop.cli.explain_step import explain_step
 from trainloop.cli.lists import models, optimizers, schedules
 from trainloop.cli.options import CliState
 from trainloop.cli.predict import predict
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command("explain-step")(explain_step)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
 app.command()(models)

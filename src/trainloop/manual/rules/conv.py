@@ -7,6 +7,9 @@ input in extra memory (nine times for 3 × 3) while it runs, in each direction. 
 where the weight learns.
 
     y[n, o, p] = bias[o] + Σ_(c, k) weight[o, c, k] · x[n, c, p · stride + k · dilation − padding]
+    grad_weight[o, c, k] = Σ_(n, p) grad_output[n, o, p] · x[n, c, p · stride + k · dilation − padding]
+    grad_bias[o] = Σ_(n, p) grad_output[n, o, p]
+    grad_x[n, c, i] = Σ grad_output[n, o, p] · weight[o, c, k] over the o, p, k with p · stride + k · dilation − padding = i
 
 Legend: as in ``conv/im2col.py``; an input without the batch axis is a batch of one.
 
