@@ -3,7 +3,8 @@
 The other activations, made of exponentials, are in ``activation_smooth.py``. In place, torch keeps a copy of x where the
 slope depends on x, and so does each forward here; relu and leaky_relu need only y, and copy nothing.
 
-At a kink the slope is that of the left side unless the docstring says otherwise; NaN counts as no side, as in the library.
+Each docstring says which slope a kink has. Where x is NaN the library's kernels are not of one mind: the last elements of a
+tensor, which do not fill a vector register, can fare otherwise than the rest. The formulas do as the rest.
 
 Legend: x input, y output, g grad_output; all of one shape, any shape.
 """
@@ -63,8 +64,8 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
 
 
 def hardtanh_vjp(grad_output: Tensor, input: Tensor, min_val: float, max_val: float) -> Tensor:
-    """grad_input = 0 where x ≤ min_val or x ≥ max_val, else g: no slope at either kink."""
-    return torch.where((input <= min_val) | (input >= max_val), 0, grad_output)
+    """grad_input = g where min_val < x < max_val, else 0: no slope at either kink."""
+    return torch.where((input > min_val) & (input < max_val), grad_output, 0)
 
 
 def hardtanh_vjp_aten(grad_output: Tensor, input: Tensor, min_val: float, max_val: float) -> Tensor:
@@ -157,7 +158,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> tuple[Tensor, Saved]:
 def hardswish_vjp(grad_output: Tensor, input: Tensor) -> Tensor:
     """grad_input = 0 where x ≤ −3, g · (x / 3 + 1/2) up to 3, then g. Source: Howard et al. 2019, section 5.2."""
     middle = grad_output * (input / 3 + 0.5)
-    return torch.where(input <= -3, 0, torch.where(input < 3, middle, grad_output))
+    return torch.where(input <= -3, 0, torch.where(input >= 3, grad_output, middle))
 
 
 def hardswish_vjp_aten(grad_output: Tensor, input: Tensor) -> Tensor:
@@ -177,8 +178,8 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> tuple[Tensor, Saved]:
 
 
 def shrink_vjp(grad_output: Tensor, input: Tensor, lambd: float) -> Tensor:
-    """grad_input = 0 where −lambd ≤ x ≤ lambd, else g, of both shrinkages."""
-    return torch.where((input >= -lambd) & (input <= lambd), 0, grad_output)
+    """grad_input = g where |x| > lambd, else 0, of both shrinkages."""
+    return torch.where((input < -lambd) | (input > lambd), grad_output, 0)
 
 
 def shrink_vjp_aten(grad_output: Tensor, input: Tensor, lambd: float) -> Tensor:

@@ -165,7 +165,7 @@ def elu_vjp(
     """
     rise = alpha * scale
     falling = saved + rise if is_result else rise * torch.exp(saved * input_scale)
-    return torch.where(saved <= 0, grad_output * input_scale * falling, grad_output * scale)
+    return torch.where(saved > 0, grad_output * scale, grad_output * input_scale * falling)
 
 
 def elu_vjp_aten(
