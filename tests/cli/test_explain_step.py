@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from trainloop.cli.app import app
+
+ROOT = Path(__file__).parents[2]
 
 CONFIG = """\
 threads: 1
@@ -100,3 +107,16 @@ def test_a_file_that_cannot_be_written_is_a_message(folder):
     done = run("--json", "taken/facts.json", cwd=folder)
     assert done.returncode == 6
     assert "facts.json" in done.stderr
+
+
+def commands_of_the_docs():
+    block = (ROOT / "docs" / "explain-step.md").read_text(encoding="utf-8").partition("```sh\n")[2].partition("```")[0]
+    return [shlex.split(line, comments=True)[1:] for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("arguments", commands_of_the_docs(), ids=" ".join)
+def test_the_commands_of_the_docs_run(monkeypatch, arguments):
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.exception
+    assert "What people get wrong" in done.stdout

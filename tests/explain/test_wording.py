@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from trainloop.explain.results import AllCompared, Compared, Operation, Seen, Sync, Use, WithoutGrad
+from trainloop.explain.results import AllCompared, Compared, Link, Operation, Seen, Sync, Use, WithoutGrad
 from trainloop.explain.wording import (
     all_beside,
     beside,
@@ -15,6 +15,7 @@ from trainloop.explain.wording import (
     operation_lines,
     optimizer_call,
     passed_over_text,
+    place,
     scalars_text,
     seen_text,
     size,
@@ -104,6 +105,14 @@ def test_all_tensors_agree_or_are_counted():
 )
 def test_a_gradient_in_passing(seen, text):
     assert seen_text(seen) == text
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [("", "the loss"), ("the model itself (Net)", "the model (Net)"), ("a.0 (ReLU)", "a.0 (ReLU)")],
+)
+def test_a_rule_is_called_in_a_place(module, text):
+    assert place(Link("relu", module, Seen((), 1.0, (1.0,)), "")) == text
 
 
 def test_uses_add_up():

@@ -21,6 +21,7 @@ from trainloop.explain.wording import (
     operation_lines,
     optimizer_call,
     passed_over_text,
+    place,
     scalars_text,
     seen_text,
     size,
@@ -114,19 +115,19 @@ def _uses(uses: Sequence[Use]) -> Iterator[RenderableType]:
         yield _note(f"and {len(uses) - len(shown)} more uses")
     formulas = {link.rule: link.formula for use in shown for link in _ends(use.chain) if link and link.formula}
     if formulas:
-        yield _inset(Text("what each rule makes of the gradient g that arrives:", style="italic"))
+        yield _inset(Text("what each rule makes of the gradient g that arrives at it:", style="italic"))
         yield _inset(_pairs(formulas))
 
 
 def _chain(links: Sequence[Link]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for heading, style in (("rule", "bold"), ("called in", ""), ("gradient that arrives", "cyan"), ("shape", "")):
+    for heading, style in (("rule", "bold"), ("called in", ""), ("gradient", "cyan"), ("shape", "")):
         table.add_column(heading, style=style)
     for link in _ends(links):
         if link is None:
             table.add_row("…", f"{len(links) - FIRST_LINKS - LAST_LINKS} rules more")
         else:
-            texts = (link.rule, link.module or "the loss", seen_text(link.grad_output), size(link.grad_output.shape))
+            texts = (link.rule, place(link), seen_text(link.grad_output), size(link.grad_output.shape))
             table.add_row(*map(Text, texts))
     return table
 

@@ -9,6 +9,7 @@ from trainloop.explain.results import (
     AllCompared,
     Compared,
     Explanation,
+    Link,
     NoneOrZero,
     Operation,
     Seen,
@@ -97,6 +98,11 @@ def seen_text(seen: Seen) -> str:
         return f"norm {seen.norm:.4g}"
     values = ", ".join(f"{value:.4g}" for value in seen.values)
     return f"[{values}]" if seen.shape else values
+
+
+def place(link: Link) -> str:
+    """Return where the forward called a rule."""
+    return link.module.replace("the model itself", "the model") or "the loss"
 
 
 def uses_text(param: str, uses: Sequence[Use]) -> str:
