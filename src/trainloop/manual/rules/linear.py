@@ -201,8 +201,15 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, needs: 
         needs: whether X, W, b need a gradient.
     """
     fused = bias is not None and (input.dim() == 2 or input.is_contiguous())
-    saved = (input if needs[1] else None, weight if needs[0] else None, input.shape, fused)
-    return F.linear(input, weight, bias), (*saved, by_columns(input), by_columns(weight.t()))
+    shape = input.shape
+    if needs[1] and input.dim() > 2 and weight.dim() == 2 and not input.is_contiguous():
+        input = input.reshape(-1, shape[-1])  # as torch does for a weight that requires grad
+        product = input.mm(weight.t()).view(*shape[:-1], weight.shape[0])
+        output = product if bias is None else product + bias
+    else:
+        output = F.linear(input, weight, bias)
+    saved = (input if needs[1] else None, weight if needs[0] else None, shape, weight.shape, fused)
+    return output, (*saved, by_columns(input), by_columns(weight.t()))
 
 
 def linear_vjp(
@@ -210,6 +217,7 @@ def linear_vjp(
     input: Tensor | None,
     weight: Tensor | None,
     shape: torch.Size,
+    weight_shape: torch.Size,
     fused: bool,
     input_by_columns: bool,
     weight_by_columns: bool,
@@ -217,13 +225,14 @@ def linear_vjp(
     needs: Needs,
 ) -> tuple[Tensor | None, ...]:
     """grad_X = G W, grad_W = Gᵀ X, grad_b = Σ G over all rows."""
-    grad_RM = grad_output.reshape(-1, grad_output.shape[-1])
-    grad_input = None
+    grad_RM = grad_output.reshape(-1, weight_shape[:-1].numel())
+    grad_input = grad_weight = None
     if weight is not None:
-        grad_input = _grad_left(grad_RM, weight.t(), input_by_columns).reshape(shape)
-    grad_weight = None
+        weight_KM = weight.reshape(-1, shape[-1]).t()
+        grad_input = _grad_left(grad_RM, weight_KM, input_by_columns).reshape(shape)
     if input is not None:
-        grad_weight = _grad_right(grad_RM, input.reshape(-1, shape[-1]), weight_by_columns).t()
+        input_RK = input.reshape(-1, shape[-1])
+        grad_weight = _grad_right(grad_RM, input_RK, weight_by_columns).t().reshape(weight_shape)
     return grad_input, grad_weight, (grad_RM if fused else grad_output) if needs[2] else None
 
 
