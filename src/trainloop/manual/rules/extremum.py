@@ -1,7 +1,8 @@
 """Largest, smallest, limited, chosen: the gradient goes where the value came from.
 
 What decides (a mask, an index, a comparison) has no gradient. On a tie torch shares g among all who tie; except that a function
-which returns an index gives all of g to it, clamp gives it to x at a bound, and clamp_min and clamp_max to a number as bound.
+which returns an index gives all of g to it, and that a bound decides by its kind: x on a bound that is a number receives
+nothing; in clamp, x on a bound that is a tensor receives all of g.
 
 Legend: x, a, b inputs, y output, g grad_output; [c] is 1 where c holds, else 0.
 """
@@ -160,7 +161,7 @@ def clamp(
 def clamp_vjp(
     grad_output: Tensor, input: Tensor, min: Tensor | float | None, max: Tensor | float | None, *, needs: Needs
 ) -> tuple[Tensor | None, ...]:
-    """grad_x = g [min ≤ x ≤ max], grad_min = g [x < min < max], grad_max = g [x > max or max < min]."""
+    """grad_x = g [x inside], grad_min = g [x < min and min < max], grad_max = g [x > max or max < min]."""
     grad_min = grad_max = None
     if needs[1] and isinstance(min, Tensor):
         below = input < min if max is None else (input < min) & (min < max)
@@ -172,9 +173,14 @@ def clamp_vjp(
 
 
 def _inside(grad_output: Tensor, input: Tensor, min: Tensor | float | None, max: Tensor | float | None) -> Tensor:
+    """Return g where x is inside the bounds: on a bound that is a tensor, too, on one that is a number not."""
     if min is not None:
-        grad_output = torch.where(input >= min, grad_output, 0)
-    return grad_output if max is None else torch.where(input <= max, grad_output, 0)
+        inside = input >= min if isinstance(min, Tensor) else input > min
+        grad_output = torch.where(inside, grad_output, 0)
+    if max is not None:
+        inside = input <= max if isinstance(max, Tensor) else input < max
+        grad_output = torch.where(inside, grad_output, 0)
+    return grad_output
 
 
 def clamp_min(input: Tensor, min: Tensor | float, *, inplace: bool = False) -> tuple[Tensor, Saved]:
@@ -210,11 +216,12 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> tuple[Any,
     return torch.where(condition, input, other), (condition,)
 
 
-def where_vjp(grad_output: Tensor, condition: Tensor, *, needs: Needs) -> Pair:
+def where_vjp(grad_output: Tensor, condition: Tensor, *, needs: Needs) -> tuple[Tensor | None, ...]:
     """grad_a = g [condition], grad_b = g [not condition]."""
     return (
-        torch.where(condition, grad_output, 0) if needs[0] else None,
-        torch.where(condition, 0, grad_output) if needs[1] else None,
+        None,
+        torch.where(condition, grad_output, 0) if needs[1] else None,
+        torch.where(condition, 0, grad_output) if needs[2] else None,
     )
 
 
@@ -350,7 +357,7 @@ EXTREMUM: dict[str, Rule | Composite] = {
     "where": Rule(
         "where",
         functions=(torch.where,),
-        wrt=("input", "other"),
+        wrt=("condition", "input", "other"),
         forms={"formula": Form(where, where_vjp, exact=True)},
         examples=(call(Mask(2, 3, 4), T(3, 1), T(4)), call(Mask(2, 3), T(2, 3), 0.5), call(Mask(2, 3), 0, T(2, 3))),
     ),
