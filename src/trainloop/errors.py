@@ -7,7 +7,7 @@ TrainloopError
 │   ├── PluginError          2   a user's own model cannot be imported, found or built
 │   ├── ModelError           2   a model cannot be named, built or fed with these images
 │   ├── DeviceError          2   a device that is not there, or cannot do what was asked
-│   └── StageError           2   a mix of stages that cannot work together
+│   └── StageError           2   a stage that cannot be built, or a mix that cannot work together
 ├── DataError                3   data missing, damaged or not what it claims to be
 ├── CheckpointError          4   saved weights missing, damaged or of another model
 ├── NonFiniteError           5   training met a NaN or an infinity
@@ -101,7 +101,7 @@ class DeviceError(UsageError):
 
 
 class StageError(UsageError):
-    """A mix of stage implementations that cannot work together."""
+    """An implementation of a stage that cannot be built here, or a mix that cannot work together."""
 
 
 class DataError(TrainloopError):

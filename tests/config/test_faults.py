@@ -97,7 +97,7 @@ VALUES = [
     ("train: {precision: bfloat16}", "1:20", "no such choice", "bfloat16", "fp32, bf16 or fp16", "`bf16`"),
     ("train: {precision: 16}", "1:20", "no such choice", "16", "fp32, bf16 or fp16", "`fp16`"),
     ("train: {label_smoothing: 1}", "1:26", "out of range", "1", "a number ≥ 0 and < 1", ""),
-    ("stages: {step: auto}", "1:16", "`stages.step` has no such choice", "auto", "builtin, manual or null", ""),
+    ("stages: {loss: auto}", "1:16", "`stages.loss` has no such choice", "auto", "builtin, manual or null", ""),
     ("optimizer: {lr: 0}", "1:17", "`optimizer.lr` is out of range", "0", "a number > 0", ""),
     ("optimizer: {lr: '0.1'}", "1:17", "wrong type", "'0.1'", "a number > 0", "without quotes: 0.1"),
     ("optimizer: {lr: .inf}", "1:17", "`optimizer.lr` is not a finite number", ".inf", "a number > 0", ""),
@@ -278,7 +278,7 @@ def test_value_in_place_of_a_section(refuse: Refuse, text: str, place: str, what
 
 def test_unknown_key_lists_the_keys_of_its_section(refuse: Refuse) -> None:
     (fault,) = refuse("stages: {opt: manual}")
-    assert fault.expected == "one of zero_grad, forward, loss, backward, step"
+    assert fault.expected == "one of zero_grad, forward, loss, backward, sync, step, rules"
 
 
 def test_every_fault_of_a_file_is_reported_at_once_in_reading_order(refuse: Refuse) -> None:

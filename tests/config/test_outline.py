@@ -37,7 +37,8 @@ def _spec(path: str, **names: str) -> dict[str, object]:
         ("model.args", "keys with values: true or false, a whole number, a number or text"),
         ("optimizer.lr", "a number > 0"),
         ("optimizer.groups", "a list, each with the keys match, lr_scale, weight_decay"),
-        ("stages.step", "builtin, manual or null"),
+        ("stages.step", "builtin, manual, foreach, compiled or null"),
+        ("stages.loss", "builtin, manual or null"),
         ("train.ema_decay", "a number > 0 and < 1, or null"),
     ],
 )

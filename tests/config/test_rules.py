@@ -42,8 +42,15 @@ MISFITS = [
     (
         "train: {precision: fp16}\nstages: {step: manual}",
         "1:20",
-        "train.precision fp16 needs builtin forward, loss, backward and step",
+        "train.precision fp16 needs builtin forward, loss, backward, sync and step",
         "train.precision: fp16, with stages.step: manual (c.yaml:2:16)",
+        "fp32, or those stages builtin",
+    ),
+    (
+        "train: {precision: fp16}\nstages: {step: foreach}",
+        "1:20",
+        "train.precision fp16 needs builtin forward, loss, backward, sync and step",
+        "train.precision: fp16, with stages.step: foreach (c.yaml:2:16)",
         "fp32, or those stages builtin",
     ),
     (

@@ -19,9 +19,17 @@ def context_of(**settings):
 
 
 def test_every_stage_has_a_builtin_and_a_manual_implementation():
+    both = ["builtin", "manual"]
     assert {name: sorted(table) for name, table in STAGES.items()} == {
-        name: ["builtin", "manual"] for name in ("zero_grad", "forward", "loss", "backward", "sync", "step")
+        **dict.fromkeys(("zero_grad", "forward", "loss", "backward", "sync"), both),
+        "step": sorted([*both, "foreach", "compiled"]),
     }
+
+
+def test_the_schema_offers_the_implementations_that_there_are():
+    for name, table in STAGES.items():
+        choices = RunConfig.model_json_schema()["$defs"]["StagesConfig"]["properties"][name]["anyOf"][0]["enum"]
+        assert sorted(choices) == sorted(table), name
 
 
 def test_mode_chooses_all_stages():

@@ -91,7 +91,7 @@ def _compile_needs_builtin(config: RunConfig) -> Iterator[Misfit]:
 
 
 def _manual(config: RunConfig, stages: tuple[str, ...]) -> list[str]:
-    return [f"stages.{stage}" for stage in stages if (getattr(config.stages, stage) or config.mode) == "manual"]
+    return [f"stages.{stage}" for stage in stages if (getattr(config.stages, stage) or config.mode) != "builtin"]
 
 
 def _joined(stages: tuple[str, ...]) -> str:

@@ -5,7 +5,8 @@ RuntimeError
 │   ├── NoRuleError        an operation without a rule
 │   ├── RefusedError       something that a tape can never record: autocast, a custom backward, a hook, …
 │   └── ChangedInPlaceError  a tensor that a vjp needs was overwritten after it was saved
-└── CompilerError          a compiled form needs a C++ compiler that is missing or fails
+└── FormError              a fast form of an optimizer that cannot be had
+    └── CompilerError      for want of a C++ compiler that works
 """
 
 from __future__ import annotations
@@ -40,7 +41,20 @@ class ChangedInPlaceError(TapeError):
     """A tensor that a vjp needs is no longer what it was when it was saved."""
 
 
-class CompilerError(RuntimeError):
+class FormError(RuntimeError):
+    """A fast form of an optimizer cannot be had.
+
+    Args:
+        what: the reason, in one clause.
+        instead: the form that can be had: loop or foreach.
+    """
+
+    def __init__(self, what: str, instead: str) -> None:
+        super().__init__(f"{what}; use the {instead} form")
+        self.instead = instead
+
+
+class CompilerError(FormError):
     """A compiled form needs a C++ compiler that is missing or fails.
 
     Args:
@@ -50,8 +64,9 @@ class CompilerError(RuntimeError):
 
     def __init__(self, command: str, reason: str) -> None:
         super().__init__(
-            f"the compiled form needs a C++ compiler with OpenMP, and {command!r} does not work: {reason}; install g++, name "
-            "another one in the environment variable CXX, or use the foreach form"
+            f"the compiled form needs a C++ compiler with OpenMP, and {command!r} does not work: {reason}; install g++, or "
+            "name another one in the environment variable CXX",
+            instead="foreach",
         )
         self.command = command
         self.reason = reason

@@ -8,8 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainloop.errors import ConfigError
-from trainloop.manual.optim import OPTIMIZERS
+from trainloop.errors import ConfigError, StageError
+from trainloop.manual.errors import FormError
+from trainloop.manual.optim import OPTIMIZERS, Optimizer
+from trainloop.manual.optim.compiled import CompiledForm
+from trainloop.manual.optim.fast import FastForm
+from trainloop.manual.optim.foreach import ForeachForm
 from trainloop.stages.context import StageContext, Update
 from trainloop.stages.param_groups import divide
 
@@ -61,22 +65,65 @@ def manual_step(context: StageContext) -> Update:
     Raises:
         ConfigError: a group matches no parameter.
     """
-    shares = divide(context.model, context.config.optimizer)
-    optimizers = [OPTIMIZERS[share.name](share.groups, **share.settings) for share in shares]
-    context.optimizers = optimizers
+    return _own_step(context, lambda optimizer: optimizer.step)
 
-    def step(lr: float) -> None:
-        for optimizer in optimizers:
-            _set_lr(optimizer.param_groups, lr)
-            optimizer.step()
 
-    return step
+def foreach_step(context: StageContext) -> Update:
+    """Return the loop's formula on lists and blocks of parameters, in place.
+
+    Raises:
+        ConfigError: a group matches no parameter.
+        StageError: the formula works on whole tensors.
+    """
+    return _own_step(context, lambda optimizer: _fast(ForeachForm, optimizer))
+
+
+def compiled_step(context: StageContext) -> Update:
+    """Return the loop's formula as one compiled pass, in place; compiling takes about a second, here and now.
+
+    Raises:
+        ConfigError: a group matches no parameter.
+        StageError: the formula works on whole tensors, the device is not the CPU, or there is no C++ compiler.
+    """
+    return _own_step(context, lambda optimizer: _fast(CompiledForm, optimizer))
 
 
 STEP: dict[str, Callable[[StageContext], Update]] = {
     "builtin": builtin_step,
     "manual": manual_step,
+    "foreach": foreach_step,
+    "compiled": compiled_step,
 }
+
+
+STEP_OF_FORM = {"loop": "manual", "foreach": "foreach"}
+"""how the config calls the forms that the manual path can give instead of another"""
+
+
+def _own_step(context: StageContext, step_of: Callable[[Optimizer], Callable[[], object]]) -> Update:
+    shares = divide(context.model, context.config.optimizer)
+    optimizers = [OPTIMIZERS[share.name](share.groups, **share.settings) for share in shares]
+    steps = [step_of(optimizer) for optimizer in optimizers]
+    context.optimizers = optimizers
+
+    def step(lr: float) -> None:
+        for optimizer, step_one in zip(optimizers, steps, strict=True):
+            _set_lr(optimizer.param_groups, lr)
+            step_one()
+
+    return step
+
+
+def _fast(form: type[FastForm], optimizer: Optimizer) -> Callable[[], object]:
+    try:
+        return form(optimizer).step
+    except FormError as error:
+        raise StageError(
+            "this form of the step cannot be had",
+            where="stages.step",
+            found=str(error),
+            help=f"--set stages.step={STEP_OF_FORM[error.instead]}",
+        ) from error
 
 
 def _set_lr(groups: list[dict[str, Any]], lr: float) -> None:

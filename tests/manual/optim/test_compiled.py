@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from trainloop.manual.errors import FormError
 from trainloop.manual.optim import SGD, AdamW
 from trainloop.manual.optim.compiled import CompiledForm
 from trainloop.manual.optim.compiler import compiled
@@ -22,7 +23,7 @@ class Exponential(SGD):
 
 def test_an_operation_without_cpp_is_refused_by_compiled_alone(optim):
     params, twins = optim.make_params(torch.float32), optim.make_params(torch.float32)
-    with pytest.raises(ValueError, match=r"no C\+\+ for aten.exp.default; use the foreach form"):
+    with pytest.raises(FormError, match=r"no C\+\+ for aten.exp.default; use the foreach form"):
         CompiledForm(Exponential(params))
     loop, form = Exponential(twins, lr=0.1), ForeachForm(Exponential(params, lr=0.1))
     for optimizer in (loop, form.optimizer):
@@ -34,13 +35,13 @@ def test_an_operation_without_cpp_is_refused_by_compiled_alone(optim):
 
 def test_compiled_refuses_a_half_precision_parameter():
     param = torch.nn.Parameter(torch.zeros(3, dtype=torch.bfloat16))
-    with pytest.raises(ValueError, match=r"in float32 and float64, found torch\.bfloat16; use the foreach form"):
+    with pytest.raises(FormError, match=r"in float32 and float64, found torch\.bfloat16; use the foreach form"):
         CompiledForm(SGD([param]))
 
 
 def test_compiled_refuses_a_parameter_elsewhere():
     param = torch.nn.Parameter(torch.zeros(3, device="meta"))
-    with pytest.raises(ValueError, match="works on the CPU, found a parameter on meta; use the foreach form"):
+    with pytest.raises(FormError, match="works on the CPU, found a parameter on meta; use the foreach form"):
         CompiledForm(SGD([param]))
 
 

@@ -40,7 +40,7 @@ def test_a_missing_compiler_is_named_with_the_way_out(monkeypatch, optim):
         CompiledForm(SGD(optim.make_params(torch.float32), weight_decay=0.125))
     assert str(caught.value) == (
         "the compiled form needs a C++ compiler with OpenMP, and 'no-such-compiler' does not work: No such file or directory; "
-        "install g++, name another one in the environment variable CXX, or use the foreach form"
+        "install g++, or name another one in the environment variable CXX; use the foreach form"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from trainloop.manual.errors import FormError
 from trainloop.manual.optim import OPTIMIZERS, SGD
 from trainloop.manual.optim.compiled import CompiledForm
 from trainloop.manual.optim.foreach import ForeachForm
@@ -18,7 +19,7 @@ SLOW = ("adafactor", "muon")
 def test_an_update_of_whole_tensors_is_refused(optim, form, name, reason):
     params = [param for param in optim.make_params(torch.float32) if param.dim() >= 2]
     with pytest.raises(
-        ValueError, match=f"has no fast form: .*{reason}.* does not work element by element; use the loop"
+        FormError, match=f"has no fast form: .*{reason}.* does not work element by element; use the loop form"
     ):
         FORMS[form](OPTIMIZERS[name](params))
 
@@ -28,7 +29,7 @@ def test_every_optimizer_is_either_fast_or_refused_for_being_slow(optim):
     for name in OPTIMIZERS:
         try:
             ForeachForm(OPTIMIZERS[name]([param for param in optim.make_params(torch.float32) if param.dim() >= 2]))
-        except ValueError:
+        except FormError:
             refused.append(name)
     assert refused == list(SLOW)
 
@@ -39,5 +40,5 @@ class Uncapturable(SGD):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_what_cannot_be_captured_is_refused_with_its_reason(optim, form):
-    with pytest.raises(ValueError, match="Uncapturable has no fast form: it throws dice; use the loop"):
+    with pytest.raises(FormError, match="Uncapturable has no fast form: it throws dice; use the loop form"):
         FORMS[form](Uncapturable(optim.make_params(torch.float32)))

@@ -20,6 +20,7 @@ from collections.abc import Callable, Hashable
 import torch
 from torch import Tensor
 
+from trainloop.manual.errors import FormError
 from trainloop.manual.optim.base import Group, Optimizer
 from trainloop.manual.optim.compiler import chosen_compiler, compiled
 from trainloop.manual.optim.cpp import cpp_source
@@ -38,7 +39,7 @@ class CompiledForm(FastForm):
 
     Raises:
         CompilerError: there is no C++ compiler, or it fails.
-        ValueError: the update does not work element by element or has an operation without C++, or a parameter is not on
+        FormError: the update does not work element by element or has an operation without C++, or a parameter is not on
             the CPU or not float32 or float64.
     """
 
@@ -50,8 +51,8 @@ class CompiledForm(FastForm):
     def _prepare(self, kind: Hashable, group: Group, param: Tensor) -> Elementwise:
         """Capture and compile the update for a kind that is new."""
         if param.device.type != "cpu":
-            raise ValueError(
-                f"the compiled form works on the CPU, found a parameter on {param.device}; use the foreach form"
+            raise FormError(
+                f"the compiled form works on the CPU, found a parameter on {param.device}", instead="foreach"
             )
         captured = super()._prepare(kind, group, param)
         if kind not in self._functions:

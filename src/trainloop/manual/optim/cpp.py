@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from trainloop.manual.errors import FormError
 from trainloop.manual.optim.elementwise import Elementwise
 
 C_TYPES = {torch.float32: "float", torch.float64: "double", torch.bool: "bool"}
@@ -114,7 +115,7 @@ def cpp_source(captured: Elementwise, dtype: torch.dtype) -> str:
         dtype: of the parameters, float32 or float64.
 
     Raises:
-        ValueError: an operation has no line in ``EXPRESSIONS``, or a dtype none in ``C_TYPES``.
+        FormError: an operation has no line in ``EXPRESSIONS``, or a dtype none in ``C_TYPES``.
     """
     roles = ("param", "grad", *captured.tensors)
     nodes = list(captured.graph.nodes)
@@ -148,13 +149,13 @@ def _type_of(node: Node) -> str:
 
 def _c_type(dtype: torch.dtype) -> str:
     if dtype not in C_TYPES:
-        raise ValueError(f"the compiled form computes in float32 and float64, found {dtype}; use the foreach form")
+        raise FormError(f"the compiled form computes in float32 and float64, found {dtype}", instead="foreach")
     return C_TYPES[dtype]
 
 
 def _expression(node: Node) -> str:
     if node.target not in EXPRESSIONS:
-        raise ValueError(f"the compiled form has no C++ for {node.target}; use the foreach form")
+        raise FormError(f"the compiled form has no C++ for {node.target}", instead="foreach")
     result = _type_of(node)
     args = [_operand(arg, result) for arg in node.args]
     named = {name: _operand(arg, result) for name, arg in node.kwargs.items() if name not in NOT_FOR_CPP}

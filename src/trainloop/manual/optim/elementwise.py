@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.fx import Graph, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from trainloop.manual.errors import FormError
 from trainloop.manual.optim.arithmetic import Scalars, scalar_tensors
 from trainloop.manual.optim.base import Group, Optimizer, State
 
@@ -52,7 +53,7 @@ def capture_elementwise(optimizer: Optimizer, group: Group, param: Tensor) -> El
         param: any shape; the graph is for its dtype and device.
 
     Raises:
-        ValueError: the optimizer cannot be captured, or its update is not elementwise.
+        FormError: the optimizer cannot be captured, or its update is not elementwise.
     """
     if optimizer.capturable_reason is not None:
         raise _no_fast_form(optimizer, optimizer.capturable_reason)
@@ -117,5 +118,5 @@ def _works_by_element(node: Node) -> bool:
     return torch.Tag.pointwise in node.target.tags or node.target in CONSTANTS  # type: ignore[union-attr]
 
 
-def _no_fast_form(optimizer: Optimizer, reason: str) -> ValueError:
-    return ValueError(f"{type(optimizer).__name__} has no fast form: {reason}; use the loop")
+def _no_fast_form(optimizer: Optimizer, reason: str) -> FormError:
+    return FormError(f"{type(optimizer).__name__} has no fast form: {reason}", instead="loop")

@@ -61,7 +61,7 @@ class FastForm(ABC):
         optimizer: keeps groups and state; its own ``step`` may be called in between.
 
     Raises:
-        ValueError: the update does not work element by element, or this form does not cover a parameter.
+        FormError: the update does not work element by element, or this form does not cover a parameter.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:

@@ -32,7 +32,7 @@ class ForeachForm(FastForm):
         optimizer: keeps groups and state; its own ``step`` may be called in between.
 
     Raises:
-        ValueError: the update does not work element by element.
+        FormError: the update does not work element by element.
     """
 
     def _update(self, batch: Batch, group: Group, kind: Hashable) -> None:
