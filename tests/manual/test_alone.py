@@ -73,7 +73,7 @@ class Net(nn.Module):
 
     def forward(self, x):
         x = self.pool(self.act(self.norm(self.conv(x))))
-        x += F.silu(x)
+        x = x + F.silu(x)
         return self.head(self.drop(F.adaptive_avg_pool2d(x, 1).flatten(1)))
 
 

@@ -50,7 +50,7 @@ class WatchedTape(Tape):
 
     def watch(self, loss: Tensor, param: Tensor) -> list[Way]:
         """Return the ways from ``loss`` to each use of ``param``, ready to note what the next backward sends along them."""
-        loss_value, leaf = self._value(loss), self._value(param)
+        loss_value, leaf = self._ledger.value(loss), self._ledger.value(param)
         if loss_value is None or leaf is None:
             return []
         ways = list(_ways(self.nodes, loss_value, leaf))

@@ -96,6 +96,17 @@ class Node:
         return self.saved
 
 
+def added(old: Tensor, grad: Tensor) -> Tensor:
+    """Return ``old + grad`` in the memory layout of ``old``, as autograd's sum in place has it.
+
+    Where a dimension has size 1 a sum may choose other strides, and a kernel that looks at them may round differently.
+    """
+    total = old + grad
+    if total.stride() == old.stride() or 0 in old.stride():
+        return total
+    return torch.empty_strided(old.shape, old.stride(), dtype=total.dtype, device=total.device).copy_(total)
+
+
 def accumulate(leaf: Tensor, grad: Tensor, taken: set[int]) -> None:
     """Add ``grad`` to ``leaf.grad``, where None counts as nothing.
 

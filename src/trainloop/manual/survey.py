@@ -48,7 +48,7 @@ class Survey(Tape):
         self.needs = Needs()
 
     def _record(
-        self, rule: Rule, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], tracked: list[Tensor]
+        self, rule: Rule, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], tracked: dict[int, Value]
     ) -> Any:
         self.needs.rules[rule.name] += 1
         return super()._record(rule, func, args, kwargs, tracked)
@@ -67,5 +67,5 @@ class Survey(Tape):
             output = func(*args, **kwargs)
         for tensor in output if isinstance(output, (tuple, list)) else [output]:
             if isinstance(tensor, Tensor) and tensor.is_floating_point():
-                self._note(tensor, Value(tensor), changed=False)
+                self._ledger.note(tensor, Value(tensor), changed=False)
         return output

@@ -10,7 +10,7 @@ Source: Wengert 1964, "A simple automatic derivative evaluation program"; Griewa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from trainloop.manual.alias import READ, WRITE, Region, base_of
 from trainloop.manual.errors import NoRuleError, RefusedError, TapeError
-from trainloop.manual.node import Node, accumulate, laid_out_as
-from trainloop.manual.refusals import GRADIENT_FREE, MAKES_CONSTANT, refuse_call, refuse_leaf
+from trainloop.manual.ledger import Ledger
+from trainloop.manual.node import Node, accumulate, added, laid_out_as
+from trainloop.manual.refusals import GRADIENT_FREE, MAKES_CONSTANT, refuse_call
 from trainloop.manual.rule import ATEN, Composite, Form, Function, Rule, RuleTable
 from trainloop.manual.rules import RULES
-from trainloop.manual.values import Value, ValueTable
+from trainloop.manual.values import Value
 from trainloop.manual.where import function_name, module_path
 
 
@@ -49,7 +49,7 @@ class Tape(TorchFunctionMode):
         self.nodes: list[Node] = []
         self._form = form
         self._rules = rules
-        self._values = ValueTable()
+        self._ledger = Ledger(self.nodes)
         self._walked = False
 
     def __enter__(self) -> Self:
@@ -64,12 +64,12 @@ class Tape(TorchFunctionMode):
     ) -> None:
         """Stop recording."""
         super().__exit__(kind, error, traceback)  # type: ignore[no-untyped-call]
-        self._values.unmark()
+        self._ledger.unmark()
 
     def clear(self) -> None:
         """Forget everything that was recorded."""
         self.nodes.clear()
-        self._values.clear()
+        self._ledger.clear()
         self._walked = False
 
     # Forward
@@ -81,10 +81,11 @@ class Tape(TorchFunctionMode):
         kwargs = kwargs or {}
         if not torch.is_grad_enabled():
             return func(*args, **kwargs)
-        tracked = [tensor for tensor in _tensors((args, kwargs)) if self._value(tensor) is not None]
+        tensors = _tensors(args, kwargs)
+        tracked = {id(tensor): value for tensor in tensors if (value := self._ledger.value(tensor)) is not None}
         if not tracked:
             return func(*args, **kwargs)
-        refuse_call(func, tracked[0], kwargs)
+        refuse_call(func, tensors[0], kwargs)
         rule = self._rules.get(func)
         if rule is None:
             return self._without_rule(func, args, kwargs)
@@ -93,31 +94,32 @@ class Tape(TorchFunctionMode):
         return self._record(rule, func, args, kwargs, tracked)
 
     def _record(
-        self, rule: Rule, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], tracked: list[Tensor]
+        self, rule: Rule, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], tracked: dict[int, Value]
     ) -> Any:
         form = rule.form(self._form)
         inputs = rule.inputs(args, kwargs)
-        self._refuse_other_inputs(rule, inputs, tracked)
-        values = [self._value(tensor) if isinstance(tensor, Tensor) else None for tensor in inputs]
+        values = [tracked.get(id(tensor)) for tensor in inputs]
+        _refuse_other_inputs(rule, values, tracked)
         versions = {id(tensor): tensor._version for tensor in inputs if isinstance(tensor, Tensor)}
-        keywords = (
-            {**kwargs, "needs": tuple(value is not None for value in values)} if form.forward_takes_needs else kwargs
-        )
+        if form.forward_takes_needs:
+            kwargs = {**kwargs, "needs": tuple(value is not None for value in values)}
+        forward = form.forward
         if func in rule.inplace:
-            self._refuse_change(args[0])
+            self._ledger.refuse_change(args[0])
+            forward = _inplace(form)
         with torch.no_grad():
-            forward = _inplace(form) if func in rule.inplace else form.forward
-            output, saved = forward(*args, **keywords)
-        if isinstance(output, Tensor) and versions.get(id(output)) == output._version:
+            output, saved = forward(*args, **kwargs)
+        single = isinstance(output, Tensor)
+        if single and versions.get(id(output)) == output._version:
             return output  # the input itself, unchanged: dropout in eval mode, contiguous() of what is contiguous
-        outputs = [output] if isinstance(output, Tensor) else list(output)
+        outputs = [output] if single else list(output)
         changed = [versions.pop(id(tensor), None) is not None for tensor in outputs]
         node = Node(rule.name, form, values, [_value_of_output(tensor) for tensor in outputs], saved, versions)
-        node.single = isinstance(output, Tensor)
+        node.single = single
         self.nodes.append(node)
         for tensor, value, was_input in zip(outputs, node.outputs, changed, strict=True):
             if value is not None:
-                self._note(tensor, value, changed=was_input)
+                self._ledger.note(tensor, value, changed=was_input)
         return output
 
     def _expand(self, rule: Composite, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -133,110 +135,10 @@ class Tape(TorchFunctionMode):
         with torch.no_grad():
             output = func(*args, **kwargs)
         if func in MAKES_CONSTANT and not args[0].requires_grad:
-            self._make_constant(args[0], func)
+            self._ledger.make_constant(args[0], func)
         if func not in GRADIENT_FREE and any(tensor.is_floating_point() for tensor in _tensors(output)):
             raise NoRuleError(function_name(func), module_path())
         return output
-
-    # Values
-
-    def _value(self, tensor: Tensor) -> Value | None:
-        """Return what ``tensor`` holds now, or None if it is a constant."""
-        entry = self._values.get(tensor)
-        if entry is None:
-            return self._first_sight(tensor)
-        if entry.version == tensor._version or not tensor._is_view():
-            return entry.value
-        if entry.value.leaf is None:
-            return self._read(tensor)
-        if self._value(base_of(tensor)) is not None:
-            raise RefusedError(
-                f"a view of shape {tuple(tensor.shape)}, made under torch.no_grad() or a leaf itself, is used in "
-                f"{module_path()} after its base was changed in place: make the view anew, or clone it before"
-            )
-        return entry.value
-
-    def _first_sight(self, tensor: Tensor) -> Value | None:
-        if tensor._is_view():
-            base = self._values.get(base_of(tensor))
-            if base is not None and base.born_constant:
-                return self._read(tensor)
-        if tensor.requires_grad:
-            refuse_leaf(tensor)
-            value = Value(tensor, leaf=tensor)
-            self._values.set(tensor, value)
-            return value
-        return None
-
-    def _note(self, tensor: Tensor, value: Value, *, changed: bool) -> None:
-        """Note the value of an output; ``changed`` in place, its other views and its base have new values too."""
-        if not changed:
-            self._values.set(tensor, value)
-            self._values.mark(tensor)
-            return
-        self._refuse_change(tensor)
-        if tensor._is_view():
-            self._write(tensor, value)
-        else:
-            self._overwrite(tensor, value)
-
-    def _read(self, view: Tensor) -> Value | None:
-        """Note that ``view`` shows a region of what its base holds now."""
-        base = base_of(view)
-        base_value = self._value(base)
-        if base_value is None:
-            return None
-        value = Value(view)
-        self.nodes.append(Node("read of a view", READ, [base_value], [value], (Region.of(view, base),)))
-        self._values.set(view, value)
-        return value
-
-    def _write(self, view: Tensor, value: Value) -> None:
-        """Note that a region of the base of ``view`` now holds ``value``."""
-        base = base_of(view)
-        new = Value(base)
-        region = Region.of(view, base)
-        self.nodes.append(Node("write through a view", WRITE, [self._value(base), value], [new], (region,)))
-        self._overwrite(base, new)
-        self._values.set(view, value)
-
-    def _overwrite(self, tensor: Tensor, value: Value) -> None:
-        old = self._values.get(tensor)
-        self._values.set(tensor, value, born_constant=old is None or old.born_constant)
-        self._values.mark(tensor)
-
-    def _refuse_change(self, tensor: Tensor) -> None:
-        """Refuse to change a leaf in place, directly or through a view.
-
-        Raises:
-            RefusedError: ``tensor`` or its base is a leaf, or a view that was made under ``torch.no_grad()``.
-        """
-        for changed in (tensor, tensor._base):
-            entry = None if changed is None else self._values.get(changed)
-            if entry is not None and entry.value.leaf is not None:
-                raise RefusedError(
-                    f"a leaf of shape {tuple(entry.value.shape)} that requires grad was changed in place "
-                    f"in {module_path()}; its gradient would belong to a value that is gone: use the out-of-place form, or "
-                    "torch.no_grad() (a view made under torch.no_grad() is a leaf, too)"
-                )
-
-    def _make_constant(self, tensor: Tensor, func: Function) -> None:
-        """Forget the value of a tensor that was detached in place, or of a leaf that was frozen."""
-        entry = self._values.get(tensor)
-        if entry is not None and entry.value.leaf is None and func is not Tensor.detach_:
-            raise RefusedError(
-                f"requires_grad of an intermediate of shape {tuple(tensor.shape)} was switched off in {module_path()}; it was "
-                "computed from a tensor that requires grad: detach() it"
-            )
-        self._values.drop(tensor)
-
-    def _refuse_other_inputs(self, rule: Rule, inputs: list[Any], tracked: list[Tensor]) -> None:
-        known = {id(tensor) for tensor in inputs}
-        if any(id(tensor) not in known for tensor in tracked):
-            raise RefusedError(
-                f"rule {rule.name} gives gradients to {', '.join(rule.wrt)} only, but another argument of the call in "
-                f"{module_path()} needs one; detach() that argument"
-            )
 
     # Backward
 
@@ -278,14 +180,14 @@ class Tape(TorchFunctionMode):
             grad_outputs = [grads.pop(value, None) if value else None for value in node.outputs]
             if any(grad is not None for grad in grad_outputs):
                 for value, grad in node.vjp(grad_outputs):
-                    grads[value] = grads[value] + grad if value in grads else grad
+                    grads[value] = added(grads[value], grad) if value in grads else grad
                 if not retain_graph:
                     node.release()
         self._walked = not retain_graph
         return grads
 
     def _value_to_differentiate(self, loss: Tensor, grad: Tensor | None) -> Value:
-        value = self._value(loss)
+        value = self._ledger.value(loss)
         if value is None:
             raise TapeError(
                 f"this tensor of shape {tuple(loss.shape)} was not recorded on this tape; compute it inside "
@@ -311,16 +213,25 @@ class _Resumed:
         super(Tape, self._tape).__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
 
-def _tensors(found: Any) -> Iterator[Tensor]:
-    """Yield every tensor inside nested tuples, lists and dicts."""
-    if isinstance(found, Tensor):
-        yield found
-    elif isinstance(found, (tuple, list)):
-        for item in found:
-            yield from _tensors(item)
-    elif isinstance(found, dict):
-        for item in found.values():
-            yield from _tensors(item)
+def _tensors(*found: Any) -> list[Tensor]:
+    """Return every tensor inside nested tuples, lists and dicts."""
+    tensors: list[Tensor] = []
+    for item in found:
+        if isinstance(item, Tensor):
+            tensors.append(item)
+        elif isinstance(item, (tuple, list)):
+            tensors += _tensors(*item)
+        elif isinstance(item, dict):
+            tensors += _tensors(*item.values())
+    return tensors
+
+
+def _refuse_other_inputs(rule: Rule, values: Sequence[Value | None], tracked: Mapping[int, Value]) -> None:
+    if not set(tracked.values()) <= set(values):
+        raise RefusedError(
+            f"rule {rule.name} gives gradients to {', '.join(rule.wrt)} only, but another argument of the call in "
+            f"{module_path()} needs one; detach() that argument"
+        )
 
 
 def _value_of_output(tensor: Any) -> Value | None:
