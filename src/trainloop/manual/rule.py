@@ -140,6 +140,14 @@ class Composite:
     also: Mapping[Function, tuple[Example, ...]] = field(default_factory=dict)
 
 
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+
+
+def in_torch_names(keywords: dict[str, Any]) -> dict[str, Any]:
+    """Return the keywords of a call with torch's names for those that torch takes under numpy's, too."""
+    return {NUMPY_NAMES.get(name, name): value for name, value in keywords.items()}
+
+
 RuleTable = Mapping[Function, "Rule | Composite"]
 
 

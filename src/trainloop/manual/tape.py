@@ -22,7 +22,7 @@ from trainloop.manual.errors import NoRuleError, RefusedError, TapeError
 from trainloop.manual.ledger import Ledger
 from trainloop.manual.node import Node, accumulate, added, laid_out_as
 from trainloop.manual.refusals import GRADIENT_FREE, MAKES_CONSTANT, refuse_call
-from trainloop.manual.rule import ATEN, Composite, Form, Function, Rule, RuleTable
+from trainloop.manual.rule import ATEN, Composite, Form, Function, Rule, RuleTable, in_torch_names
 from trainloop.manual.rules import RULES
 from trainloop.manual.values import Value
 from trainloop.manual.where import function_name, module_path
@@ -89,6 +89,7 @@ class Tape(TorchFunctionMode):
         rule = self._rules.get(func)
         if rule is None:
             return self._without_rule(func, args, kwargs)
+        kwargs = in_torch_names(kwargs)
         if isinstance(rule, Composite):
             return self._expand(rule, args, kwargs)
         return self._record(rule, func, args, kwargs, tracked)

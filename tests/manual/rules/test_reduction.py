@@ -51,6 +51,16 @@ def test_a_variance_over_the_empty_list_of_dimensions_is_over_all(differentiate,
     assert (output, str(gradient)) == (x.var(), str(differentiate(lambda x: x.var(), [x], "formula")[1][0]))
 
 
+@pytest.mark.parametrize("function", [torch.sum, torch.mean, torch.var, torch.amax])
+def test_dimensions_can_be_given_under_the_names_of_numpy(function, differentiate, draw):
+    x = draw(2, 3)
+    found, expected = (
+        differentiate(lambda x: function(x, axis=1, keepdims=True), [x], form) for form in ("formula", None)
+    )
+    assert found[0].shape == (2, 1)
+    assert torch.equal(found[1][0], expected[1][0])
+
+
 @pytest.mark.parametrize("function", [torch.var_mean, torch.std_mean])
 @pytest.mark.parametrize("used", [0, 1])
 def test_one_of_two_outputs_can_stay_unused(function, used, differentiate, draw):
