@@ -111,17 +111,16 @@ def meant_vjp(grad_output: Any, vjp: Vjp, *saved: Any, needs: Needs) -> Pair:
     return vjp(grad_output, *saved, needs=needs)
 
 
-def all_vjp(grad_output: Tensor, input: Tensor, output: Tensor, *, needs: Needs) -> Pair:  # noqa: ARG001
+def all_vjp(grad_output: Tensor, input: Tensor, output: Tensor, **_needs: Needs) -> Pair:
     """grad_x = g divided among all x = y."""
     found = (input == output) | (input.isnan() & output.isnan())
     return torch.zeros_like(input).masked_fill(found, grad_output / found.sum()), None
 
 
 def along_vjp(
-    grad_outputs: tuple[Tensor, None], shape: torch.Size, index: Tensor, dim: int, keepdim: bool, *, needs: Needs
+    grad_outputs: tuple[Tensor, None], shape: torch.Size, index: Tensor, dim: int, keepdim: bool, **_needs: Needs
 ) -> Pair:
     """grad_x = g at the index that was returned, 0 elsewhere."""
-    del needs
     grad, index = (restored(tensor, len(shape), dim, keepdim) for tensor in (grad_outputs[0], index))
     return grad.new_zeros(shape).scatter(dim, index, grad), None
 

@@ -12,14 +12,15 @@ Legend: A, a left factor, B, b right factor, Y, y output, G, g grad_output; N ro
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from trainloop.manual.examples import T, call
 from trainloop.manual.rule import Composite, Form, Needs, Rule, Saved
-
-Pair = tuple[Tensor | None, Tensor | None]
+from trainloop.manual.rules.arithmetic import Pair
 
 
 def _scaled(grad: Tensor, factor: float) -> Tensor:
@@ -49,15 +50,15 @@ def mm(input: Tensor, mat2: Tensor, *, needs: Needs) -> tuple[Tensor, Saved]:
         mat2: shape (K, M).
         needs: whether A, B need a gradient.
     """
-    saved = (input if needs[1] else None, mat2 if needs[0] else None, by_columns(input), by_columns(mat2))
+    saved = (input if needs[1] else None, mat2 if needs[0] else None, (by_columns(input), by_columns(mat2)))
     return torch.mm(input, mat2), saved
 
 
-def mm_vjp(grad_NM: Tensor, a_NK: Tensor | None, b_KM: Tensor | None, a_by_columns: bool, b_by_columns: bool) -> Pair:
+def mm_vjp(grad_NM: Tensor, a_NK: Tensor | None, b_KM: Tensor | None, columns: tuple[bool, bool]) -> Pair:
     """grad_A = G Bᵀ, grad_B = Aᵀ G."""
     return (
-        None if b_KM is None else _grad_left(grad_NM, b_KM, a_by_columns),
-        None if a_NK is None else _grad_right(grad_NM, a_NK, b_by_columns),
+        None if b_KM is None else _grad_left(grad_NM, b_KM, columns[0]),
+        None if a_NK is None else _grad_right(grad_NM, a_NK, columns[1]),
     )
 
 
@@ -75,22 +76,16 @@ def addmm(
         needs: whether C, A, B need a gradient.
         inplace: write Y into C.
     """
-    saved = (mat1 if needs[2] else None, mat2 if needs[1] else None, by_columns(mat1), by_columns(mat2))
+    saved = (mat1 if needs[2] else None, mat2 if needs[1] else None, (by_columns(mat1), by_columns(mat2)))
     function = Tensor.addmm_ if inplace else torch.addmm
     return function(input, mat1, mat2, beta=beta, alpha=alpha), (*saved, beta, alpha)
 
 
 def addmm_vjp(
-    grad_NM: Tensor,
-    a_NK: Tensor | None,
-    b_KM: Tensor | None,
-    a_by_columns: bool,
-    b_by_columns: bool,
-    beta: float,
-    alpha: float,
+    grad_NM: Tensor, a_NK: Tensor | None, b_KM: Tensor | None, columns: tuple[bool, bool], beta: float, alpha: float
 ) -> tuple[Tensor | None, ...]:
     """grad_C = beta · G, grad_A = alpha · G Bᵀ, grad_B = alpha · Aᵀ G."""
-    products = mm_vjp(grad_NM, a_NK, b_KM, a_by_columns, b_by_columns)
+    products = mm_vjp(grad_NM, a_NK, b_KM, columns)
     return (_scaled(grad_NM, beta), *(None if grad is None else _scaled(grad, alpha) for grad in products))
 
 
@@ -191,6 +186,24 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return input.reshape(-1, 1) * vec2
 
 
+class _Layout(NamedTuple):
+    """How a linear layer was called: what decides in which order its gradients are computed.
+
+    Args:
+        input: shape of X.
+        weight: shape of W.
+        fused: the bias was added by the product itself, to all rows.
+        input_by_columns: the rows of X are stored by columns.
+        weight_by_columns: Wᵀ is stored by columns.
+    """
+
+    input: torch.Size
+    weight: torch.Size
+    fused: bool
+    input_by_columns: bool
+    weight_by_columns: bool
+
+
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, needs: Needs) -> tuple[Tensor, Saved]:
     """Y = X Wᵀ + b, applied to the last dimension; saves X if W needs a gradient, and W if X does.
 
@@ -208,32 +221,24 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, needs: 
         output = product if bias is None else product + bias
     else:
         output = F.linear(input, weight, bias)
-    saved = (input if needs[1] else None, weight if needs[0] else None, shape, weight.shape, fused)
-    return output, (*saved, by_columns(input), by_columns(weight.t()))
+    layout = _Layout(shape, weight.shape, fused, by_columns(input), by_columns(weight.t()))
+    return output, (input if needs[1] else None, weight if needs[0] else None, layout)
 
 
 def linear_vjp(
-    grad_output: Tensor,
-    input: Tensor | None,
-    weight: Tensor | None,
-    shape: torch.Size,
-    weight_shape: torch.Size,
-    fused: bool,
-    input_by_columns: bool,
-    weight_by_columns: bool,
-    *,
-    needs: Needs,
+    grad_output: Tensor, input: Tensor | None, weight: Tensor | None, layout: _Layout, *, needs: Needs
 ) -> tuple[Tensor | None, ...]:
     """grad_X = G W, grad_W = Gᵀ X, grad_b = Σ G over all rows."""
-    grad_RM = grad_output.reshape(-1, weight_shape[:-1].numel())
+    grad_RM = grad_output.reshape(-1, layout.weight[:-1].numel())
     grad_input = grad_weight = None
     if weight is not None:
-        weight_KM = weight.reshape(-1, shape[-1]).t()
-        grad_input = _grad_left(grad_RM, weight_KM, input_by_columns).reshape(shape)
+        weight_KM = weight.reshape(-1, layout.input[-1]).t()
+        grad_input = _grad_left(grad_RM, weight_KM, layout.input_by_columns).reshape(layout.input)
     if input is not None:
-        input_RK = input.reshape(-1, shape[-1])
-        grad_weight = _grad_right(grad_RM, input_RK, weight_by_columns).t().reshape(weight_shape)
-    return grad_input, grad_weight, (grad_RM if fused else grad_output) if needs[2] else None
+        input_RK = input.reshape(-1, layout.input[-1])
+        grad_weight = _grad_right(grad_RM, input_RK, layout.weight_by_columns).t().reshape(layout.weight)
+    grad_bias = grad_RM if layout.fused else grad_output
+    return grad_input, grad_weight, grad_bias if needs[2] else None
 
 
 MATRICES = (call(T(2, 3), T(3, 4)), call(T(1, 3), T(3, 1)), call(T(0, 3), T(3, 4)))
