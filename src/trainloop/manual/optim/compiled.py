@@ -21,11 +21,13 @@ import torch
 from torch import Tensor
 
 from trainloop.manual.errors import FormError
+from trainloop.manual.optim.arithmetic import Scalars
 from trainloop.manual.optim.base import Group, Optimizer
+from trainloop.manual.optim.batch import Batch
 from trainloop.manual.optim.compiler import chosen_compiler, compiled
 from trainloop.manual.optim.cpp import cpp_source
 from trainloop.manual.optim.elementwise import Elementwise
-from trainloop.manual.optim.fast import Batch, FastForm
+from trainloop.manual.optim.fast import FastForm
 
 ELEMENTS_A_THREAD = 2**14
 """fewer are not worth waking a thread for"""
@@ -61,17 +63,18 @@ class CompiledForm(FastForm):
             self.sources.append(source)
         return captured
 
-    def _update(self, batch: Batch, group: Group, kind: Hashable) -> None:
+    def _update(self, batch: Batch, scalars: Scalars, group: Group, kind: Hashable) -> None:
         """Hand the addresses of all tensors to the compiled function."""
         del group
-        columns = (batch.params, batch.grads, *batch.state.values())
-        sizes = [param.numel() for param in batch.params]
+        captured, count = self._captured[kind], len(batch.params)
+        columns = (batch.params, batch.grads, *(batch.column(name) for name in captured.tensors))
         addresses = [tensor.data_ptr() for column in columns for tensor in column]
-        changing = [batch.scalars[name] for name in self._captured[kind].scalars]
-        numbers = [float(number) for number in (*batch.numbers.values(), *changing)]
+        sizes = [param.numel() for param in batch.params]
+        numbers = [float(batch.states[0][name]) for name in captured.numbers]
+        numbers += [float(scalars[name]) for name in captured.scalars]
         self._functions[kind](
-            len(sizes),
-            (ctypes.c_int64 * len(sizes))(*sizes),
+            count,
+            (ctypes.c_int64 * count)(*sizes),
             (ctypes.c_void_p * len(addresses))(*addresses),
             (ctypes.c_double * len(numbers))(*numbers),
             min(torch.get_num_threads(), 1 + sum(sizes) // ELEMENTS_A_THREAD),

@@ -89,6 +89,8 @@ def new_numbers(optimizer: Optimizer, group: Group, param: Tensor, numbers: Stat
         numbers: these entries before the update.
         scalars: numbers of this update.
     """
+    if not numbers:
+        return {}
     example, state = _example(optimizer, group, param)
     _, new_state = optimizer.update(example, torch.zeros_like(example), {**state, **numbers}, scalars, group)
     return {name: new_state[name] for name in numbers}

@@ -12,46 +12,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from trainloop.manual.optim.arithmetic import Scalars
-from trainloop.manual.optim.base import Group, Optimizer, State
+from trainloop.manual.optim.base import Group, Optimizer
+from trainloop.manual.optim.batch import Batch, Member, as_member, gather
 from trainloop.manual.optim.checks import check_param
 from trainloop.manual.optim.elementwise import Elementwise, capture_elementwise, new_numbers
 
 Loss = TypeVar("Loss")
-OTHER_LAYOUTS = (torch.channels_last, torch.channels_last_3d)
-"""besides the contiguous one, those that leave no gap in memory"""
-
-
-class Member(NamedTuple):
-    """A parameter with what belongs to it, all in one layout; ``is_first`` when it had no state before this update."""
-
-    param: Tensor
-    grad: Tensor
-    state: State
-    is_first: bool
-
-
-class Batch(NamedTuple):
-    """Parameters of one dtype and device that take the same numbers.
-
-    Args:
-        params: any shapes.
-        grads: their gradients.
-        state: of each name, the tensors of all parameters.
-        numbers: 0-d entries of the state, the same for all, ``step`` apart.
-        scalars: numbers of this update.
-    """
-
-    params: list[Tensor]
-    grads: list[Tensor]
-    state: dict[str, list[Tensor]]
-    numbers: State
-    scalars: Scalars
 
 
 class FastForm(ABC):
@@ -67,7 +39,8 @@ class FastForm(ABC):
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
         self._captured: dict[Hashable, Elementwise] = {}
-        self._number_names = {"step"}
+        self._number_names = frozenset({"step"})
+        self._batches: dict[int, Batch] = {}
         for group in optimizer.param_groups:
             for param in group["params"]:
                 self._prepare(self._kind(group, param), group, param)
@@ -83,12 +56,16 @@ class FastForm(ABC):
         """
         loss = None if closure is None else closure()
         with torch.no_grad():
-            for group in self.optimizer.param_groups:
-                self._step_group(group)
+            for index, group in enumerate(self.optimizer.param_groups):
+                batch = self._batches.get(index)
+                if batch is not None and batch.meets_again(group["params"], self.optimizer.state):
+                    self._step_batch(batch, group)
+                else:
+                    self._step_group(index, group)
         return loss
 
     @abstractmethod
-    def _update(self, batch: Batch, group: Group, kind: Hashable) -> None:
+    def _update(self, batch: Batch, scalars: Scalars, group: Group, kind: Hashable) -> None:
         """Overwrite the parameters and the tensors of the state."""
 
     def _kind(self, group: Group, param: Tensor) -> Hashable:
@@ -100,21 +77,20 @@ class FastForm(ABC):
         """Return the update captured for a kind; a setting that has changed is captured anew."""
         if kind not in self._captured:
             captured = self._captured[kind] = capture_elementwise(self.optimizer, group, param)
-            self._number_names.update(captured.numbers)
+            self._number_names |= set(captured.numbers)
         return self._captured[kind]
 
-    def _step_group(self, group: Group) -> None:
+    def _step_group(self, index: int, group: Group) -> None:
+        self._batches.pop(index, None)
         if len(set(group["params"])) < len(group["params"]):
             # A parameter that stands twice takes two updates, one after the other.
             self._step_by_loop(group, group["params"])
             return
-        batches: dict[Hashable, list[Member]] = {}
-        for member in self._members(group):
-            numbers = [number.item() for name, number in member.state.items() if name in self._number_names]
-            key = (member.param.dtype, member.param.device, member.is_first, *numbers)
-            batches.setdefault(key, []).append(member)
-        for batch in batches.values():
+        batches = gather(self._members(group), self._number_names)
+        for batch in batches:
             self._step_batch(batch, group)
+        if len(batches) == 1:
+            self._batches[index] = batches[0]
 
     def _members(self, group: Group) -> Iterator[Member]:
         """Yield what takes part; update by the loop what cannot."""
@@ -125,7 +101,8 @@ class FastForm(ABC):
                 continue
             check_param(param, grad)
             before = known.get(param)
-            member = self._member(param, grad, before or self.optimizer.init_state(param.data, group), not before)
+            state = before or self.optimizer.init_state(param.data, group)
+            member = as_member(param, grad, state, not before, self._number_names)
             if member is None:
                 self._step_by_loop(group, [param])
                 continue
@@ -138,37 +115,16 @@ class FastForm(ABC):
             if param.grad is not None:
                 self.optimizer._step_one(param, param.grad, group)
 
-    def _member(self, param: Tensor, grad: Tensor, state: State, is_first: bool) -> Member | None:
-        """Return a parameter with its tensors in one layout; None when they cannot be walked through side by side."""
-        tensors = {name: value for name, value in state.items() if name not in self._number_names}
-        facts = (param.shape, param.dtype, param.device)
-        alike = all((each.shape, each.dtype, each.device) == facts for each in (grad, *tensors.values()))
-        if not (alike and _has_no_gaps(param)):
-            return None
-        strides = param.stride()
-        laid = {name: value if value.stride() == strides else _laid_as(param, value) for name, value in tensors.items()}
-        grad = grad if grad.stride() == strides else _laid_as(param, grad)
-        return Member(param, grad, {**state, **laid}, is_first)
-
-    def _step_batch(self, members: list[Member], group: Group) -> None:
-        params, grads, states, (is_first, *_) = zip(*members, strict=True)
-        kind = self._kind(group, params[0])
-        captured = self._prepare(kind, group, params[0])
+    def _step_batch(self, batch: Batch, group: Group) -> None:
+        kind, state = self._kind(group, batch.params[0]), batch.states[0]
+        captured = self._prepare(kind, group, batch.params[0])
         # The count is a float32 tensor, as in the loop; an optimizer without one asks only whether it is the first.
-        count = {"step": states[0]["step"] + 1} if "step" in states[0] else {}
-        step = count["step"].item() if count else (1.0 if is_first else 2.0)
-        scalars = self.optimizer.scalars(group, states[0], step)
-        tensors = {name: [state[name] for state in states] for name in captured.tensors}
-        numbers = {name: states[0][name] for name in captured.numbers}
-        new = {**count, **new_numbers(self.optimizer, group, params[0], numbers, scalars)}
-        self._update(Batch(list(params), list(grads), tensors, numbers, scalars), group, kind)
+        count = {"step": state["step"] + 1} if "step" in state else {}
+        step = count["step"].item() if count else (1.0 if batch.is_first else 2.0)
+        scalars = self.optimizer.scalars(group, state, step)
+        numbers = {name: state[name] for name in captured.numbers}
+        new = {**count, **new_numbers(self.optimizer, group, batch.params[0], numbers, scalars)}
+        self._update(batch, scalars, group, kind)
         for name, number in new.items():
-            torch._foreach_copy_([state[name] for state in states], [number] * len(states))
-
-
-def _has_no_gaps(param: Tensor) -> bool:
-    return param.is_contiguous() or any(param.is_contiguous(memory_format=each) for each in OTHER_LAYOUTS)
-
-
-def _laid_as(param: Tensor, tensor: Tensor) -> Tensor:
-    return torch.empty_like(param).copy_(tensor)
+            torch._foreach_copy_(batch.column(name), [number] * len(batch.states))
+        batch.let_go()

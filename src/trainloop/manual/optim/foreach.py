@@ -17,8 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainloop.manual.optim.arithmetic import Scalars
 from trainloop.manual.optim.base import Group, State
-from trainloop.manual.optim.fast import Batch, FastForm
+from trainloop.manual.optim.batch import Batch
+from trainloop.manual.optim.fast import FastForm
 from trainloop.manual.optim.tensor_list import TensorList
 
 BLOCK_SIZE = 2**17
@@ -35,15 +37,15 @@ class ForeachForm(FastForm):
         FormError: the update does not work element by element.
     """
 
-    def _update(self, batch: Batch, group: Group, kind: Hashable) -> None:
+    def _update(self, batch: Batch, scalars: Scalars, group: Group, kind: Hashable) -> None:
         """Run the update on one block after the other and write what it returns over the old values."""
-        del kind
-        names = list(batch.state)
-        rows = list(zip(batch.params, batch.grads, *batch.state.values(), strict=True))
+        names, numbers = self._captured[kind].tensors, self._captured[kind].numbers
+        rows = list(zip(batch.params, batch.grads, *(batch.column(name) for name in names), strict=True))
+        known: State = {name: batch.states[0][name] for name in numbers}
         for block in _blocks(rows):
             param, grad, *tensors = (_as_one(column) for column in zip(*block, strict=True))
-            state: State = {**batch.numbers, **dict(zip(names, tensors, strict=True))}
-            new_param, new_state = self.optimizer.update(param, grad, state, batch.scalars, group)
+            state: State = {**known, **dict(zip(names, tensors, strict=True))}
+            new_param, new_state = self.optimizer.update(param, grad, state, scalars, group)
             for old, new in ((param, new_param), *((state[name], new_state[name]) for name in names)):
                 _overwrite(old, new)
 
