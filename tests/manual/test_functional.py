@@ -172,3 +172,12 @@ def test_an_optimizer_that_cannot_be_captured_is_refused(monkeypatch):
     monkeypatch.setattr(type(optimizer), "capturable_reason", "it asks a tensor for a number")
     with pytest.raises(ValueError, match="SGD cannot be captured: it asks a tensor for a number"):
         FunctionalStep(model, F.cross_entropy, optimizer)
+
+
+def test_parameters_of_a_group_with_different_numbers_of_steps_are_refused():
+    model = nn.Linear(2, 2)
+    optimizer = OPTIMIZERS["adam"](model.parameters(), lr=0.1)
+    model.weight.grad = torch.ones(2, 2)
+    optimizer.step()
+    with pytest.raises(ValueError, match=r"group 0 have taken different numbers of steps: \[0\.0, 1\.0\]"):
+        FunctionalStep(model, F.cross_entropy, optimizer).begin()

@@ -88,7 +88,11 @@ class FunctionalStep:
         self._groups = _groups_by_name(model, optimizer)
 
     def begin(self) -> TrainingState:
-        """Return copies of the model's present values and the state that the optimizer has, or would begin with."""
+        """Return copies of the model's present values and the state that the optimizer has, or would begin with.
+
+        Raises:
+            ValueError: parameters of one group have taken different numbers of steps, so no one number serves them all.
+        """
         params = {name: param.detach().clone() for name, param in self._model.named_parameters()}
         buffers = {name: buffer.detach().clone() for name, buffer in self._model.named_buffers()}
         known = dict(self._model.named_parameters())
@@ -96,6 +100,10 @@ class FunctionalStep:
             name: dict(self._optimizer.state.get(known[name]) or self._optimizer.init_state(params[name], group))
             for name, (_, group) in self._groups.items()
         }
+        for index in range(len(self._optimizer.param_groups)):
+            steps = {float(state[name].get("step", 0)) for name, (i, _) in self._groups.items() if i == index}
+            if len(steps) > 1:
+                raise ValueError(f"parameters of group {index} have taken different numbers of steps: {sorted(steps)}")
         return TrainingState(params, buffers, state)
 
     def scalars(self, training: TrainingState, step: int) -> list[Scalars]:
