@@ -83,7 +83,7 @@ def test_both_modes_give_the_same_weights_and_the_same_metrics(finished, tmp_pat
     folder, builtin = finished
     manual = train(config_of(mode="manual"), run_dir=tmp_path / "manual")
     assert manual.weights_sha256 == builtin.weights_sha256
-    assert manual.stages == dict.fromkeys(["zero_grad", "forward", "loss", "backward", "step"], "manual")
+    assert manual.stages == dict.fromkeys(["zero_grad", "forward", "loss", "backward", "sync", "step"], "manual")
     assert without_times(tmp_path / "manual") == without_times(folder)
 
 
