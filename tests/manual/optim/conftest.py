@@ -1,8 +1,8 @@
 """What the tests of the optimizers share: cases made from each one's own ``options``, parameters, gradients, the comparison.
 
 A test that asks for ``crossed_case``, ``refused_case``, ``toggled_case``, ``twin_case`` (a toggled one of an optimizer that
-has torch's bits) or ``fast_case`` (one of an optimizer that has fast forms) runs once for each case of that kind: an
-optimizer's name and its settings. Registering enrols.
+has torch's bits), ``fast_case`` (one of an optimizer that has fast forms) or ``fused_case`` (the last one of each that torch
+fuses) runs once for each case of that kind: an optimizer's name and its settings. Registering enrols.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from trainloop.manual.optim import OPTIMIZERS
 SHAPES = ((4, 3, 2, 2), (), (6, 5))
 BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 SLOW = ("adafactor", "muon")  # use whole tensors: a norm, a matrix product
+FUSED = ("sgd", "adam", "adamw", "adagrad")  # torch has a fused form for the CPU
 COMPARABLE = [name for name, ours in OPTIMIZERS.items() if ours.deviation_reason is None]
 
 
@@ -65,6 +66,7 @@ CASES = {
     "refused_case": lambda: crossed_cases(COMPARABLE, accepted=False),
     "toggled_case": lambda: toggled_cases(OPTIMIZERS),
     "twin_case": lambda: toggled_cases(COMPARABLE),
+    "fused_case": lambda: [(name, toggled_cases([name])[-1][1]) for name in FUSED],
     "fast_case": lambda: toggled_cases([name for name in OPTIMIZERS if name not in SLOW]),
 }
 

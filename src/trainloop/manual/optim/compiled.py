@@ -7,7 +7,8 @@ kernels. The numbers that change from step to step are arguments, so a change of
 
 The bits are those of the loop, but for two things. A square root is the nearest float, whereas the loop's comes from the
 library that torch was built with (MKL's misses the nearest float32 for one element in six, by a unit in the last place); so
-optimizers with a root agree up to that rounding. And where ``lerp`` has the weight 1 (β₁ = 0), a zero may have another sign.
+optimizers with a root agree up to that rounding (torch's fused kernels take the nearest float, too). And where ``lerp`` has the
+weight 1 (β₁ = 0), a zero may have another sign.
 
 Limits: the CPU, float32 and float64, and a C++ compiler with OpenMP. ``CompiledForm.sources`` shows the C++.
 """
