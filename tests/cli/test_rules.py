@@ -71,3 +71,43 @@ def test_a_survey_goes_on_after_what_is_missing():
     assert list(survey.needs.missing) == ["torch.special.i1", "torch.special.i0"]
     assert survey.needs.rules == {"mul": 1, "relu": 1, "sum": 1}
     assert not survey.needs.complete
+
+
+REFUSED = """
+import torch
+from torch import nn
+
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, grad):
+        return 2 * grad * ctx.saved_tensors[0]
+
+class Custom(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = nn.Linear(3, num_classes)
+
+    def forward(self, x):
+        return Square.apply(self.head(x.mean((2, 3))))
+
+class Overwriting(Custom):
+    def forward(self, x):
+        hidden = torch.sigmoid(self.head(x.mean((2, 3))))
+        return hidden.add_(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("Custom", "SquareBackward"), ("Overwriting", "changed in place afterwards")]
+)
+def test_what_the_tape_refuses_is_told_as_such(name, words, tmp_path):
+    file = tmp_path / "refused.py"
+    file.write_text(REFUSED)
+    done = run("--model", f"{file}:{name}", "--plugin", str(file))
+    assert done.exception.exit_code == 2
+    assert words in str(done.exception)

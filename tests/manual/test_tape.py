@@ -490,3 +490,55 @@ def test_the_form_is_chosen_by_name(w, x, form):
     used = {node.name: node.form for node in tape.nodes}
     assert used["relu"] is RULES[torch.relu].forms[form]
     assert used["mul"] is RULES[torch.mul].forms["formula"]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda h: torch.fft.fft(h).abs().sum(),
+        lambda h: (h * 1j).abs().sum(),
+        lambda h: h.to(torch.complex64).abs().sum(),
+        lambda h: torch.complex(h, h).abs().sum(),
+        lambda h: torch.view_as_complex(torch.stack([h, h], -1)).abs().sum(),
+    ],
+)
+def test_complex_numbers_are_refused_and_never_taken_for_constants(w, function):
+    with Tape(), pytest.raises(TapeError, match=r"complex|no rule for torch"):
+        function(w * 2)
+
+
+def test_a_complex_parameter_is_refused(x):
+    weight = torch.ones(2, 2, dtype=torch.complex64, requires_grad=True)
+    with Tape(), pytest.raises(RefusedError, match=r"a complex parameter of shape \(2, 2\)"):
+        weight * x
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(ValueError, match="form must be one of aten, formula, found 'forumla'"):
+        Tape(form="forumla")
+
+
+def test_the_gradient_of_an_intermediate_is_refused(w, x):
+    with Tape() as tape:
+        hidden = w * x
+        loss = hidden.sum()
+    with pytest.raises(TapeError, match=r"a tensor of shape \(2, 2\) is no leaf"):
+        tape.gradients(loss, [hidden])
+
+
+@pytest.mark.parametrize(
+    ("returned", "found"),
+    [(lambda y: y, "Tensor"), (lambda y: (y, 3.0), "Tensor and float"), (lambda y: (y, y), "Tensor and Tensor")],
+)
+def test_a_forward_that_returns_no_pair_is_named(w, x, returned, found):
+    form = Form(lambda input, other: returned(input * other), lambda g: (g, g))
+    rule = Rule("odd", (torch.mul,), {"formula": form}, (call(T(1)),), wrt=("input", "other"))
+    with Tape(rules={torch.mul: rule}), pytest.raises(TapeError, match=f"rule odd must return .*; found {found}$"):
+        torch.mul(w, x)
+
+
+def test_a_loss_of_an_inner_tape_names_the_cause(w, x):
+    with Tape() as outer, Tape():
+        loss = (w * x).sum()
+    with pytest.raises(TapeError, match="in the same thread and with no other tape open within"):
+        outer.backward(loss)

@@ -57,3 +57,25 @@ def test_a_forward_that_failed_leaves_nothing_for_the_next():
         stages.forward(torch.rand(2, 5))
     stages.backward(stages.loss(stages.forward(torch.rand(2, 3)), torch.tensor([0, 1]), 1))
     assert model.weight.grad is not None
+
+
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(_ctx, x):
+        return x * x
+
+    @staticmethod
+    def backward(_ctx, grad):
+        return grad
+
+
+class CustomLogits(nn.Linear):
+    def forward(self, x):
+        return Square.apply(super().forward(x))
+
+
+def test_logits_made_by_a_custom_function_are_refused_by_the_loss():
+    stages = stages_of(CustomLogits(3, 4))
+    logits = stages.forward(torch.rand(2, 3))
+    with pytest.raises(StageError, match="made by SquareBackward"):
+        stages.loss(logits, torch.tensor([0, 1]), 1)

@@ -54,8 +54,10 @@ def _needs_of(name: str, image_size: int, plugins: tuple[Path, ...]) -> Needs:
     import torch.nn.functional as F
 
     from trainloop.config.schema import ModelConfig
+    from trainloop.manual.errors import TapeError
     from trainloop.manual.survey import Survey
     from trainloop.models import build_model
+    from trainloop.stages.recording import refusal
 
     shape = (3, image_size, image_size)
     config = ModelConfig(name=name)
@@ -63,9 +65,15 @@ def _needs_of(name: str, image_size: int, plugins: tuple[Path, ...]) -> Needs:
     model = build_model(
         config, num_classes=10, image_shape=shape, train_images=None, mean=half, std=half, plugins=plugins
     )
-    with Survey() as survey:
-        output = model.train()(torch.zeros(2, *shape))
-        F.cross_entropy(output if isinstance(output, torch.Tensor) else output[0], torch.tensor([0, 1]))
+    try:
+        with Survey() as survey:
+            output = model.train()(torch.zeros(2, *shape))
+            logits = output if isinstance(output, torch.Tensor) else output[0]
+            loss = F.cross_entropy(logits, torch.tensor([0, 1]))
+        if survey.needs.complete:
+            survey.backward(loss)
+    except TapeError as error:
+        raise refusal(error) from error
     return survey.needs
 
 

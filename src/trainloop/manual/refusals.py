@@ -97,8 +97,13 @@ def refuse_leaf(tensor: Tensor) -> None:
         assert tensor.grad_fn is not None
         raise RefusedError(
             f"a tensor of shape {tuple(tensor.shape)} that reached {module_path()} was made by {tensor.grad_fn.name()}, "
-            "outside this tape: by a custom autograd.Function, a scripted or compiled module, an extension, or before the "
-            "`with` block; write that part in torch functions inside the block, or detach() the tensor"
+            "outside this tape: by a custom autograd.Function, a scripted or compiled module, an extension, in another "
+            "thread, or before the `with` block; write that part in torch functions inside the block, or detach() the tensor"
+        )
+    if tensor.is_complex():
+        raise RefusedError(
+            f"a complex parameter of shape {tuple(tensor.shape)} used in {module_path()}: the rules are those of real numbers; "
+            "keep real and imaginary part in two parameters, or use the builtin path"
         )
     if tensor._backward_hooks or tensor._post_accumulate_grad_hooks:
         raise RefusedError(

@@ -22,7 +22,7 @@ from trainloop.manual.errors import NoRuleError, RefusedError, TapeError
 from trainloop.manual.ledger import Ledger
 from trainloop.manual.node import Node, accumulate, added, laid_out_as
 from trainloop.manual.refusals import GRADIENT_FREE, MAKES_CONSTANT, refuse_call
-from trainloop.manual.rule import ATEN, Composite, Form, Function, Rule, RuleTable, in_torch_names
+from trainloop.manual.rule import ATEN, FORMULA, Composite, Form, Function, Rule, RuleTable, in_torch_names
 from trainloop.manual.rules import RULES
 from trainloop.manual.values import Value
 from trainloop.manual.where import function_name, module_path
@@ -37,15 +37,24 @@ class Tape(TorchFunctionMode):
 
     Gradients end at tensors with ``requires_grad=True`` that no operation made: parameters, or an input you set so.
     Operations under ``torch.no_grad()`` are constants, as under autograd. Memory is what autograd would keep;
-    ``torch.utils.checkpoint`` inside a tape runs but saves none. Second derivatives are not recorded.
+    ``torch.utils.checkpoint`` inside a tape runs but saves none. Second derivatives and complex numbers are not recorded.
+    Inside the block what needs a gradient says ``requires_grad``, as under autograd; behind it no longer, for nothing is
+    recorded there. One thread, one tape at a time.
 
     Args:
         form: the form of each rule: ``aten`` (the library's kernels where a rule has them) or ``formula`` (never).
         rules: torch function → rule; all of ``trainloop.manual.rules`` by default.
+
+    Raises:
+        ValueError: no rule has a form of that name.
     """
 
     def __init__(self, *, form: str = ATEN, rules: RuleTable = RULES) -> None:
         super().__init__()
+        if form not in (ATEN, FORMULA):
+            known = sorted({name for rule in rules.values() if isinstance(rule, Rule) for name in rule.forms})
+            if form not in known:
+                raise ValueError(f"form must be one of {', '.join(known)}, found {form!r}")
         self.nodes: list[Node] = []
         self._form = form
         self._rules = rules
@@ -79,6 +88,7 @@ class Tape(TorchFunctionMode):
     ) -> Any:
         """Run one call of the model; record it if a gradient will pass through it."""
         kwargs = kwargs or {}
+        # Under the model's own no_grad, and inside the forward of a custom autograd.Function, nothing is recorded.
         if not torch.is_grad_enabled():
             return func(*args, **kwargs)
         tensors = _tensors(args, kwargs)
@@ -101,6 +111,7 @@ class Tape(TorchFunctionMode):
         inputs = rule.inputs(args, kwargs)
         values = [tracked.get(id(tensor)) for tensor in inputs]
         _refuse_other_inputs(rule, values, tracked)
+        # Identities, for tensors compare element by element; all of these live until the end of this call.
         versions = {id(tensor): tensor._version for tensor in inputs if isinstance(tensor, Tensor)}
         if form.forward_takes_needs:
             kwargs = {**kwargs, "needs": tuple(value is not None for value in values)}
@@ -109,11 +120,12 @@ class Tape(TorchFunctionMode):
             self._ledger.refuse_change(args[0])
             forward = _inplace(form)
         with torch.no_grad():
-            output, saved = forward(*args, **kwargs)
+            output, saved = _checked_pair(rule, forward(*args, **kwargs))
         single = isinstance(output, Tensor)
         if single and versions.get(id(output)) == output._version:
             return output  # the input itself, unchanged: dropout in eval mode, contiguous() of what is contiguous
         outputs = [output] if single else list(output)
+        # An output that is an input was changed in place; what the forward saved of it, it saved after the change.
         changed = [versions.pop(id(tensor), None) is not None for tensor in outputs]
         node = Node(rule.name, form, values, [_value_of_output(tensor) for tensor in outputs], saved, versions)
         node.single = single
@@ -137,7 +149,8 @@ class Tape(TorchFunctionMode):
             output = func(*args, **kwargs)
         if func in MAKES_CONSTANT and not args[0].requires_grad:
             self._ledger.make_constant(args[0], func)
-        if func not in GRADIENT_FREE and any(tensor.is_floating_point() for tensor in _tensors(output)):
+        continuous = any(tensor.is_floating_point() or tensor.is_complex() for tensor in _tensors(output))
+        if continuous and func not in GRADIENT_FREE:
             raise NoRuleError(function_name(func), module_path())
         return output
 
@@ -168,7 +181,18 @@ class Tape(TorchFunctionMode):
     def gradients(
         self, loss: Tensor, leaves: Sequence[Tensor], grad: Tensor | None = None, *, retain_graph: bool = False
     ) -> list[Tensor | None]:
-        """Return ∂loss/∂leaf for each leaf, None where the loss does not depend on it; arguments as :meth:`backward`."""
+        """Return ∂loss/∂leaf for each leaf, None where the loss does not depend on it; arguments as :meth:`backward`.
+
+        Raises:
+            TapeError: as :meth:`backward`, or a tensor is no leaf but the output of an operation.
+        """
+        for leaf in leaves:
+            value = self._ledger.value(leaf)
+            if value is not None and value.leaf is None:
+                raise TapeError(
+                    f"a tensor of shape {tuple(leaf.shape)} is no leaf: an operation on this tape made it; gradients end at "
+                    "tensors that you made and set requires_grad of"
+                )
         grads = self._walk(loss, grad, retain_graph=retain_graph)
         found = [(value.leaf, grad) for value, grad in grads.items() if value.leaf is not None]
         by_leaf = {id(leaf): laid_out_as(leaf, grad) for leaf, grad in found}
@@ -192,7 +216,7 @@ class Tape(TorchFunctionMode):
         if value is None:
             raise TapeError(
                 f"this tensor of shape {tuple(loss.shape)} was not recorded on this tape; compute it inside "
-                "`with tape:`, from a parameter that requires grad"
+                "`with tape:`, from a parameter that requires grad, in the same thread and with no other tape open within"
             )
         if grad is None and loss.numel() != 1:
             raise TapeError(f"a loss of shape {tuple(loss.shape)} is no scalar; reduce it, or pass grad of that shape")
@@ -202,7 +226,7 @@ class Tape(TorchFunctionMode):
 
 
 class _Resumed:
-    """Record inside a rule: while a call is handled, torch has taken the tape off."""
+    """Record inside a composite: while a call is handled, torch has taken the tape off, so that a rule can call torch."""
 
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
@@ -236,7 +260,23 @@ def _refuse_other_inputs(rule: Rule, values: Sequence[Value | None], tracked: Ma
 
 
 def _value_of_output(tensor: Any) -> Value | None:
-    return Value(tensor) if isinstance(tensor, Tensor) and tensor.is_floating_point() else None
+    if not isinstance(tensor, Tensor):
+        return None
+    if tensor.is_complex():
+        raise RefusedError(
+            f"complex numbers of shape {tuple(tensor.shape)} in {module_path()}: the rules are those of real numbers; "
+            "keep real and imaginary part in two tensors, or use the builtin path"
+        )
+    return Value(tensor) if tensor.is_floating_point() else None
+
+
+def _checked_pair(rule: Rule, pair: Any) -> tuple[Any, tuple[Any, ...]]:
+    if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], tuple)):
+        raise TapeError(
+            f"the forward of rule {rule.name} must return (output, saved), and saved must be a tuple; found "
+            f"{' and '.join(type(part).__name__ for part in pair) if isinstance(pair, tuple) else type(pair).__name__}"
+        )
+    return pair
 
 
 def _inplace(form: Form) -> Callable[..., tuple[Tensor, tuple[Any, ...]]]:

@@ -47,4 +47,5 @@ def function_name(function: Callable[..., Any]) -> str:
         name = resolve_name(function)
     except (AttributeError, TypeError):
         name = None
-    return name or getattr(function, "__qualname__", None) or str(function)
+    name = name or getattr(function, "__qualname__", None) or str(function)
+    return name.replace("_VariableFunctionsClass.", "torch.")

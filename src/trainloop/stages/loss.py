@@ -8,7 +8,9 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainloop.manual.errors import TapeError
 from trainloop.stages.context import Loss, StageContext
+from trainloop.stages.recording import refusal
 
 
 def builtin_loss(context: StageContext) -> Loss:
@@ -23,13 +25,20 @@ def builtin_loss(context: StageContext) -> Loss:
 
 
 def manual_loss(context: StageContext) -> Loss:
-    """Return the mean cross entropy, recorded by the tape: its rule stands in ``manual/rules/loss.py``."""
+    """Return the mean cross entropy, recorded by the tape: its rule stands in ``manual/rules/loss.py``.
+
+    Raises:
+        StageError: when called, for logits that the tape has not seen being made.
+    """
     cross_entropy, tape = _cross_entropy(context), context.tape
 
     def loss(logits: Tensor, labels: Tensor, share: float) -> Tensor:
-        with tape:
-            mean = cross_entropy(logits, labels)
-            return mean if share == 1 else mean * share
+        try:
+            with tape:
+                mean = cross_entropy(logits, labels)
+                return mean if share == 1 else mean * share
+        except TapeError as error:
+            raise refusal(error) from error
 
     return loss
 

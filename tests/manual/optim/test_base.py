@@ -171,3 +171,8 @@ def test_a_sparse_gradient_is_refused():
     param.grad = torch.zeros(4, 2).to_sparse()
     with pytest.raises(RuntimeError, match=r"sparse gradients are not supported, found one of shape \(4, 2\)"):
         SGD([param]).step()
+
+
+def test_its_name_and_numbers_are_shown():
+    optimizer = SGD([torch.nn.Parameter(torch.ones(1))], lr=0.25)
+    assert repr(optimizer).startswith("SGD(lr=0.25, momentum=0")

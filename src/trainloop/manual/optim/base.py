@@ -135,6 +135,14 @@ class Optimizer(ABC):
             the parameter, shape of ``param``, and its state.
         """
 
+    def __repr__(self) -> str:
+        """Return the class and the hyper-parameters of each group."""
+        groups = [
+            ", ".join(f"{name}={value}" for name, value in group.items() if name not in self.kept_keys)
+            for group in self.param_groups
+        ]
+        return f"{type(self).__name__}({'; '.join(groups)})"
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget every gradient.
 
