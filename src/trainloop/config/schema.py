@@ -168,7 +168,7 @@ class StagesConfig(Section):
     """how gradients are clipped"""
     step: Literal["builtin", "manual", "foreach", "compiled"] | None = None
     """how parameters are updated: by torch.optim; by the written-out loop over parameters (manual); by the same formula on \
-lists and blocks of them (foreach); or by one pass that is compiled when the run is built (compiled; needs a C++ compiler)"""
+blocks of them, in place (foreach); or by one pass that is compiled when the run is built (compiled; needs a C++ compiler)"""
     rules: Literal["aten", "formula"] = "aten"
     """manual: aten lets each rule of the tape call the library's backward kernel, formula computes it in tensor operations"""
 

@@ -69,7 +69,7 @@ def manual_step(context: StageContext) -> Update:
 
 
 def foreach_step(context: StageContext) -> Update:
-    """Return the loop's formula on lists and blocks of parameters, in place.
+    """Return the loop's formula on blocks of parameters, in place.
 
     Raises:
         ConfigError: a group matches no parameter.
