@@ -205,8 +205,6 @@ class RunConfig(Section):
     """which network"""
     optimizer: OptimizerConfig = Field(default_factory=SGDConfig)
     """how parameters are updated"""
-    rules: Literal["aten", "formula"] = "aten"
-    """manual: aten lets each rule of the tape call the library's backward kernel, formula computes it in tensor operations"""
     schedule: ScheduleConfig = Field(default_factory=CosineConfig)
     """how the lr goes over the run"""
     train: TrainConfig = Field(default_factory=TrainConfig)

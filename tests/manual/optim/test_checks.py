@@ -32,6 +32,9 @@ ARGUMENTS = [
     for value in values_to_try(parameter.default)
 ]
 
+SINCE_2_15 = {("asgd", "lambd"), ("asgd", "alpha")}
+TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
+
 
 def weight():
     return torch.nn.Parameter(torch.zeros(3, 3))
@@ -53,6 +56,8 @@ def test_the_table_holds_values_that_torch_refuses_and_values_that_it_takes():
 
 @pytest.mark.parametrize(("name", "argument", "value"), ARGUMENTS)
 def test_refused_where_torch_refuses_it(name, argument, value):
+    if (name, argument) in SINCE_2_15 and TORCH < (2, 15):
+        pytest.skip("torch before 2.15 does not look at lambd and alpha of ASGD")
     theirs = refusal(getattr(torch.optim, OPTIMIZERS[name].__name__), **{argument: value})
     ours = refusal(OPTIMIZERS[name], **{argument: value})
     assert (ours is None) == (theirs is None), f"ours: {ours}, torch's: {theirs}"

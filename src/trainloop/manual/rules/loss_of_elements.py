@@ -7,6 +7,7 @@ need around them: torch's signatures, with the arguments of long ago that now sp
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -52,7 +53,9 @@ def mse_loss_aten(
 ) -> tuple[Tensor, Saved]:
     """The same by the library's kernel."""
     reduction = reduction_of(size_average, reduce, reduction)
-    output = F.mse_loss(input, target, reduction=reduction, weight=weight)
+    # torch's type stubs know no weight before 2.15, the function itself does.
+    weights: dict[str, Any] = {} if weight is None else {"weight": weight}
+    output = F.mse_loss(input, target, reduction=reduction, **weights)
     return output, (*expanded(input, target), weight, reduction)
 
 
