@@ -64,7 +64,14 @@ def test_no_two_packages_import_each_other():
         ("stages", {"errors", "config", "manual"}),
         ("loop", {"errors", "config", "data", "stages"}),
         ("report", {"errors", "files", "loop", "estimate"}),
-        ("explain", {"errors", "config", "data", "device", "manual", "stages", "loop", "build"}),
+        (
+            "compare",
+            {
+                *{"errors", "config", "data", "device", "manual", "models", "stages", "loop", "build", "report"},
+                *{"files", "random_state", "tolerance", "ulp"},
+            },
+        ),
+        ("explain", {"errors", "config", "data", "device", "manual", "stages", "loop", "build", "random_state", "ulp"}),
     ],
 )
 def test_imports_run_one_way(package, allowed):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from trainloop.explain.ulp import INTEGERS, same_bits, ulps
+from trainloop.ulp import INTEGERS, same_bits, ulps
 
 
 def steps_up(start, count, dtype):

@@ -54,6 +54,18 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
 }
 
 
+ROUNDING_FACTOR = 4.0
+"""``compare``: how many times as large as the floor a difference may be and still be rounding. Two computations of one
+formula err in either direction, which makes 2; the largest of many errors is an extreme that varies by as much again."""
+
+FORMULA_SHRINK = 2.0**-16
+"""``compare``: rounding shrinks by 2⁻²⁹ from float32 to float64, another formula does not shrink at all; what shrinks by more
+than this, about half way between the two on a logarithmic scale, is rounding."""
+
+ACCURACY_FACTOR = 2.0
+"""``compare``: how many times as large as the other's an error must be to be worth a word."""
+
+
 def tolerance(dtype: str, quantity: str) -> Tolerance:
     """Return the tolerance for a quantity (output, gradient, state, …) computed in ``dtype``.
 

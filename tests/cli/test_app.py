@@ -42,7 +42,17 @@ def finished(folder):
 def test_the_commands_are_pinned():
     names = {command.name or command.callback.__name__ for command in app.registered_commands}
     groups = {group.name for group in app.registered_groups}
-    assert names == {"train", "evaluate", "predict", "explain-step", "models", "optimizers", "schedules", "rules"}
+    assert names == {
+        "train",
+        "evaluate",
+        "predict",
+        "compare-modes",
+        "explain-step",
+        "models",
+        "optimizers",
+        "schedules",
+        "rules",
+    }
     assert groups == {"data", "config"}
 
 

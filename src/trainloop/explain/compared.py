@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from trainloop.explain.results import AllCompared, Compared
-from trainloop.explain.ulp import same_bits, ulps
+from trainloop.ulp import same_bits, ulps
 
 
 def compare_one(manual: Tensor | None, builtin: Tensor | None) -> Compared:

@@ -6,7 +6,6 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from trainloop.errors import ConfigError
@@ -57,18 +56,3 @@ def builtin_twin(run: Run, side: Side) -> tuple[Side, str]:
         return fork(side, run.builtin), ""
     except ConfigError as error:
         return run.builtin_but_update(copy.deepcopy(side.model)), error.faults[0].what
-
-
-class Draws:
-    """The state of torch's random streams at one moment, to draw the same numbers (of dropout) again."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._cpu = torch.get_rng_state()
-        self._cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-    def rewind(self) -> None:
-        """Go back to that moment."""
-        torch.set_rng_state(self._cpu)
-        if self._cuda is not None:
-            torch.cuda.set_rng_state(self._cuda, self._device)

@@ -12,9 +12,10 @@ from trainloop.explain.facts import explain_backward, explain_subject, explain_u
 from trainloop.explain.lessons import none_or_zero, twice
 from trainloop.explain.results import Explanation, Forward, Sync, WithoutZeroGrad, ZeroGrad
 from trainloop.explain.run import Run, Side
-from trainloop.explain.sides import Chosen, Draws, builtin_twin, fork
+from trainloop.explain.sides import Chosen, builtin_twin, fork
 from trainloop.explain.stages import builtin_grads, manual_grads, watched_update
 from trainloop.loop.step import train_step
+from trainloop.random_state import RandomState
 
 
 def explain_step(run: Run, *, param: str | None = None, index: str | None = None, step: int = 1) -> Explanation:
@@ -61,13 +62,13 @@ def take_apart(run: Run, side: Side, chosen: Chosen, batch: Batch, step: int) ->
     """Do one step of the manual path stage by stage, the same on the built-in path, and what people get wrong."""
     lr = run.lr(step - 1)
     before, (twin, missing) = fork(side, run.manual), builtin_twin(run, side)
-    draws = Draws(batch.x.device)
+    random_state = RandomState(batch.x.device)
     grad_before, value_before = chosen.grad(side), chosen.value(side)
 
     side.stages.zero_grad()
     zeroed = ZeroGrad(grad_before, chosen.grad(side))
     passed = manual_grads(run, side, chosen, batch)
-    draws.rewind()
+    random_state.rewind()
     builtin_loss = builtin_grads(run, twin, batch)
     forward = Forward(passed.recorded, compare_one(passed.loss, builtin_loss))
     backward = explain_backward(side, twin, chosen, passed)
@@ -78,7 +79,7 @@ def take_apart(run: Run, side: Side, chosen: Chosen, batch: Batch, step: int) ->
     update = watched_update(side, chosen, lr)
     twin.stages.step(lr)
     value_after = chosen.value(side)
-    draws.rewind()
+    random_state.rewind()
     grad_twice, after_twice = twice(run, before, chosen, batch, lr)
     return Explanation(
         subject=explain_subject(run, side, chosen, batch, step),

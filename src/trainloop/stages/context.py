@@ -12,7 +12,26 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from trainloop.config.schema import RunConfig
-from trainloop.manual import Tape
+from trainloop.manual import RULES, Tape
+from trainloop.manual.rule import RuleTable
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
+"""logits_NK, labels_N → mean loss, shape ()"""
+
+
+@dataclass(frozen=True)
+class Substitutes:
+    """What takes the place of the project's own parts, so that a user's own can be compared with them.
+
+    Args:
+        optimizer: (groups, **settings) → an optimizer, instead of the one that the config names.
+        loss: instead of the mean cross entropy.
+        rules: of the tape.
+    """
+
+    optimizer: Callable[..., Any] | None = None
+    loss: Criterion | None = None
+    rules: RuleTable = field(default_factory=lambda: RULES)
 
 
 @dataclass
@@ -25,6 +44,7 @@ class StageContext:
         device: of the model.
         optimizers: torch's or ours, one for each share of the parameters; set by the step stage, which is built first.
         scaler: scales the loss of fp16 training; None otherwise.
+        substitutes: parts that are not the project's own.
         params: the parameters that learn.
         tape: what the manual forward, loss and backward share.
     """
@@ -34,12 +54,13 @@ class StageContext:
     device: torch.device
     optimizers: Sequence[Any] = ()
     scaler: GradScaler | None = None
+    substitutes: Substitutes = field(default_factory=Substitutes)
     params: list[nn.Parameter] = field(init=False)
     tape: Tape = field(init=False)
 
     def __post_init__(self) -> None:
         """Collect the parameters that learn, in the model's order, and lay a tape ready for the manual stages."""
-        self.tape = Tape(form=self.config.stages.rules)
+        self.tape = Tape(form=self.config.stages.rules, rules=self.substitutes.rules)
         self.params = [param for param in self.model.parameters() if param.requires_grad]
         if self.config.train.precision == "fp16":
             self.scaler = GradScaler(self.device.type)

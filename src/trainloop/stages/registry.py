@@ -24,6 +24,8 @@ STAGES: dict[str, Mapping[str, Callable[[StageContext], Any]]] = {
     "sync": SYNC,
     "step": STEP,
 }
+SPECIFICATION = {"foreach": "manual", "compiled": "manual"}
+"""the readable form that a fast form of the step has to agree with"""
 DIFFERENTIATED_TOGETHER = ("forward", "loss", "backward")
 
 
@@ -68,3 +70,11 @@ def build_stages(context: StageContext) -> Stages:
     # The step comes first, for it makes the optimizer that other stages ask for.
     built = {name: STAGES[name][chosen[name]](context) for name in reversed(STAGES)}
     return Stages(**built)
+
+
+def exact_variant(config: RunConfig) -> RunConfig:
+    """Return the same formulas in a form that computes in float64 too: no autocast, nothing compiled, no fast form."""
+    train = config.train.model_copy(update={"precision": "fp32", "compile": False})
+    step = stage_modes(config)["step"]
+    stages = config.stages.model_copy(update={"step": SPECIFICATION.get(step, step)})
+    return config.model_copy(update={"train": train, "stages": stages})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from trainloop.manual.optim.compiled import CompiledForm
 from trainloop.manual.optim.fast import FastForm
 from trainloop.manual.optim.foreach import ForeachForm
 from trainloop.stages.context import StageContext, Update
-from trainloop.stages.param_groups import divide
+from trainloop.stages.param_groups import Share, divide
 
 BUILTIN_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -41,9 +41,9 @@ def builtin_step(context: StageContext) -> Update:
         ConfigError: a group matches no parameter, or muon meets a convolution.
     """
     shares, scaler = divide(context.model, context.config.optimizer), context.scaler
-    if shares[0].name == "muon":
+    if shares[0].name == "muon" and context.substitutes.optimizer is None:
         _refuse_convolutions(context.model)
-    optimizers = [BUILTIN_OPTIMIZERS[share.name](share.groups, **share.settings) for share in shares]
+    optimizers = _constructed(context, shares, BUILTIN_OPTIMIZERS)
     context.optimizers = optimizers
 
     def step(lr: float) -> None:
@@ -102,7 +102,7 @@ STEP_OF_FORM = {"loop": "manual", "foreach": "foreach"}
 
 def _own_step(context: StageContext, step_of: Callable[[Optimizer], Callable[[], object]]) -> Update:
     shares = divide(context.model, context.config.optimizer)
-    optimizers = [OPTIMIZERS[share.name](share.groups, **share.settings) for share in shares]
+    optimizers = _constructed(context, shares, OPTIMIZERS)
     steps = [step_of(optimizer) for optimizer in optimizers]
     context.optimizers = optimizers
 
@@ -112,6 +112,14 @@ def _own_step(context: StageContext, step_of: Callable[[Optimizer], Callable[[],
             step_one()
 
     return step
+
+
+def _constructed(context: StageContext, shares: Sequence[Share], table: Mapping[str, Callable[..., Any]]) -> list[Any]:
+    """Build the optimizer of each share; the first, which the config names, may be a substitute."""
+    constructors = [table[share.name] for share in shares]
+    if context.substitutes.optimizer is not None:
+        constructors[0] = context.substitutes.optimizer
+    return [make(share.groups, **share.settings) for make, share in zip(constructors, shares, strict=True)]
 
 
 def _fast(form: type[FastForm], optimizer: Optimizer) -> Callable[[], object]:

@@ -1,0 +1,84 @@
+"""The whole comparison of two described sides: build, run, look for the cause, time, conclude."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from trainloop.compare.conclude import conclude, overall
+from trainloop.compare.configured import Compared, configure
+from trainloop.compare.run import Comparison, Settings
+from trainloop.compare.settings import Sides
+from trainloop.compare.timing import DEFAULT_BUDGET_S, measure_both
+from trainloop.compare.verdict import Verdict
+from trainloop.device import device_name
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is done beside the comparison itself.
+
+    Args:
+        timing_budget_s: time both sides for about as long if they are equal; 0 times nothing.
+    """
+
+    timing_budget_s: float = DEFAULT_BUDGET_S
+
+
+def compare_sides(
+    sides: Sides,
+    settings: Settings,
+    extras: Extras | None = None,
+    announce: Callable[[str], None] = lambda _: None,
+) -> Verdict:
+    """Compare two sides over one config.
+
+    Args:
+        sides: described.
+        settings: what to compare.
+        extras: what to do besides.
+        announce: told in one line what takes time.
+
+    Raises:
+        TrainloopError: a side cannot be built.
+    """
+    began = time.perf_counter()
+    extras = extras or Extras()
+    compared = configure(sides, announce)
+    first = next(compared.batches)
+    comparison = Comparison(compared.reference, compared.candidate, settings, announce)
+    steps = min(settings.steps, compared.total_steps)
+    comparison.run(itertools.islice(itertools.chain([first], compared.batches), steps), compared.lr)
+    timing = None
+    if extras.timing_budget_s and overall(comparison) in ("equal", "equal_up_to_rounding"):
+        timing = measure_both(
+            compared.reference, compared.candidate, first, compared.lr(0), budget_s=extras.timing_budget_s
+        )
+    return conclude(
+        comparison,
+        timing=timing,
+        seconds=time.perf_counter() - began,
+        environment=facts(compared, sides),
+    )
+
+
+def facts(compared: Compared, sides: Sides) -> dict[str, str]:
+    """Return what decides about bits, by name."""
+    config, device = sides.reference, compared.reference.device
+    flags = [
+        f"{torch.get_num_threads()} threads",
+        "channels_last" if config.train.channels_last else "contiguous",
+        f"deterministic {config.deterministic}",
+    ]
+    if device.type == "cuda":
+        flags.append(f"tf32 {'on' if torch.backends.cuda.matmul.allow_tf32 else 'off'}")
+    return {
+        "data": f"{config.data.dataset} · batch {config.train.batch_size} · seed {config.seed}",
+        "model": f"{config.model.name} · {sum(p.numel() for p in compared.reference.model.parameters()):,} parameters · "
+        f"{config.optimizer.name}",
+        "machine": f"{device} · {device_name(device)} · torch {torch.__version__.partition('+')[0]} · {' · '.join(flags)}",
+    }
