@@ -15,6 +15,7 @@ from trainloop.compare.run import Comparison, Settings
 from trainloop.compare.settings import Sides
 from trainloop.compare.timing import DEFAULT_BUDGET_S, measure_both
 from trainloop.compare.verdict import Verdict
+from trainloop.data.pipeline import Batch
 from trainloop.device import device_name
 
 
@@ -53,17 +54,31 @@ def compare_sides(
     comparison = Comparison(compared.reference, compared.candidate, settings, announce)
     steps = min(settings.steps, compared.total_steps)
     comparison.run(itertools.islice(itertools.chain([first], compared.batches), steps), compared.lr)
+    return finish(comparison, first, compared.lr(0), extras, began, facts(compared, sides))
+
+
+def finish(
+    comparison: Comparison,
+    batch: Batch,
+    lr: float,
+    extras: Extras,
+    began: float,
+    environment: dict[str, str] | None = None,
+) -> Verdict:
+    """Look for the cause of a difference, time what is equal, and conclude.
+
+    Args:
+        comparison: that has run.
+        batch: to time on.
+        lr: likewise.
+        extras: what to do.
+        began: when, by ``time.perf_counter()``.
+        environment: what decides about bits.
+    """
     timing = None
     if extras.timing_budget_s and overall(comparison) in ("equal", "equal_up_to_rounding"):
-        timing = measure_both(
-            compared.reference, compared.candidate, first, compared.lr(0), budget_s=extras.timing_budget_s
-        )
-    return conclude(
-        comparison,
-        timing=timing,
-        seconds=time.perf_counter() - began,
-        environment=facts(compared, sides),
-    )
+        timing = measure_both(comparison.reference, comparison.candidate, batch, lr, budget_s=extras.timing_budget_s)
+    return conclude(comparison, timing=timing, seconds=time.perf_counter() - began, environment=environment)
 
 
 def facts(compared: Compared, sides: Sides) -> dict[str, str]:

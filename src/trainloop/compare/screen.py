@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console, RenderableType
@@ -34,6 +35,15 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
         # A table fills its lines with spaces, which nobody wants in a file.
         for line in capture.get().splitlines():
             console.print(Text(line.rstrip()), soft_wrap=True)
+
+
+def as_text(verdict: Verdict, width: int = 160) -> str:
+    """Return what :func:`print_verdict` prints outside of a terminal."""
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    for part in _page(verdict):
+        console.print(part)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.splitlines())
 
 
 def _page(verdict: Verdict) -> Iterator[RenderableType]:
