@@ -110,10 +110,13 @@ class TrainingStep:
 
         backward = self.backward or (tape.backward if self.tape else Tensor.backward)
         clip = self.clip
+
+        def sync() -> None:
+            if clip is not None:
+                clip(params)
+
         zero_grad = getattr(optimizer, "zero_grad", model.zero_grad)
-        return Stages(zero_grad, forward, loss, backward, (lambda: clip(params)) if clip else _nothing, step), [
-            optimizer
-        ]
+        return Stages(zero_grad, forward, loss, backward, sync, step), [optimizer]
 
     @staticmethod
     def _share(mean: Tensor, share: float) -> Tensor:
@@ -233,7 +236,3 @@ def _as_batches(batches: Batches) -> Iterator[Batch]:
             continue
         x, labels = batch
         yield Batch(x, labels, torch.arange(len(labels)) + number * len(labels))
-
-
-def _nothing() -> None:
-    """Leave the gradients as they are."""
