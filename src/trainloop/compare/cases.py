@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from trainloop.compare.guard import called
 from trainloop.compare.implementation import Implementation, Side
 from trainloop.compare.key import Key
-from trainloop.compare.record import State, StepRecord, grad_outputs, update_outputs
+from trainloop.compare.record import State, StepRecord, grad_outputs, group_settings, update_outputs
 from trainloop.data.pipeline import Batch
 from trainloop.errors import TrainloopError
 from trainloop.random_state import RandomState
@@ -152,7 +152,9 @@ def observe_updates(sides: CaseSides) -> Iterator[StepRecord]:
         }
         after = RandomState(side.device)
         yield StepRecord(
-            OPTIMIZER_CASES, step, lr, blank, 1, before, random, random, after, outputs, stages=("sync", "step")
+            *(OPTIMIZER_CASES, step, lr, blank, 1, before, random, random, after, outputs),
+            stages=("sync", "step"),
+            settings=group_settings(side),
         )
 
 

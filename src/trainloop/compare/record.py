@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ from trainloop.random_state import RandomState
 Outputs = dict[Stage, dict[Key, Tensor | None]]
 """stage → what it produced; None for a gradient that is not there"""
 Grads = dict[str, Tensor | None]
+Settings = dict[str, Any]
+"""of a parameter group, without its parameters; ``optimizer`` is the name of the class"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class StepRecord:
         random_after: where they stood when the step ended.
         outputs: of each stage.
         stages: those that ran; the others were handed their outputs.
+        settings: of the optimizer's group of each parameter, as they were in this step.
     """
 
     case: str
@@ -82,6 +86,7 @@ class StepRecord:
     random_after: RandomState
     outputs: Outputs
     stages: tuple[Stage, ...] = STAGES
+    settings: dict[str, Settings] = field(default_factory=dict)
 
     def grads_after(self, stage: Stage) -> Grads:
         """Return the gradients that a stage left."""
@@ -157,6 +162,7 @@ def observe(side: Side, batch: Batch, lr: float, *, case: str, step: int) -> Ste
         random_after_gradient,
         RandomState(side.device),
         outputs,
+        settings=group_settings(side),
     )
 
 
@@ -212,6 +218,18 @@ def differentiate(
     loss_whole = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
     unchanged = torch.equal(own.x, batch.x.to(own.x)) and torch.equal(own.y, batch.y.to(own.y))
     return Passed(outputs, loss_whole, changed_inputs=not unchanged)
+
+
+def group_settings(side: Side) -> dict[str, Settings]:
+    """Return the settings that each parameter is updated with; those of one group share one dict."""
+    names = {id(param): name for name, param in side.params().items()}
+    found: dict[str, Settings] = {}
+    for optimizer in side.optimizers:
+        for group in optimizer.param_groups:
+            settings = {name: value for name, value in group.items() if name != "params"}
+            settings["optimizer"] = type(optimizer).__name__
+            found.update({names[id(param)]: settings for param in group["params"] if id(param) in names})
+    return found
 
 
 def grad_outputs(side: Side) -> dict[Key, Tensor | None]:
