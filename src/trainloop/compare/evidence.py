@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from trainloop.compare.guard import SideError
-from trainloop.compare.implementation import Implementation, OptimizerState, Side, plain_attributes
+from trainloop.compare.implementation import Implementation, OptimizerState, Side, plain_attributes, plain_values
 from trainloop.compare.key import GRADIENT_STAGES, Key, Stage
 from trainloop.compare.measure import largest_gap
 from trainloop.compare.record import Outputs, State, StepRecord
@@ -35,16 +35,22 @@ class Standpoint:
     Args:
         state: of the optimizers, under the reference's names.
         attributes: of each optimizer, see :func:`plain_attributes`.
+        groups: of each optimizer, the numbers, texts and flags of its parameter groups; some count there.
     """
 
     state: OptimizerState
     attributes: list[dict[str, Any]]
+    groups: list[list[dict[str, Any]]]
 
     @classmethod
     def of(cls, side: Side) -> Standpoint:
         """Note where a side stands now."""
         state = {key: value.detach().clone() for key, value in side.optimizer_state().items()}
-        return cls(state, [plain_attributes(optimizer) for optimizer in side.optimizers])
+        return cls(
+            state,
+            [plain_attributes(optimizer) for optimizer in side.optimizers],
+            [[plain_values(group) for group in optimizer.param_groups] for optimizer in side.optimizers],
+        )
 
 
 def forked(
@@ -72,6 +78,9 @@ def forked(
     for optimizer, attributes in zip(fork.optimizers, standpoint.attributes, strict=False):
         for name, value in attributes.items():
             setattr(optimizer, name, value)
+    for optimizer, groups in zip(fork.optimizers, standpoint.groups, strict=False):
+        for group, values in zip(optimizer.param_groups, groups, strict=False):
+            group.update(values)
     fork.entry_names = dict(side.entry_names)
     fork.set_optimizer_state(standpoint.state, create=True)
     fork.set_optimizer_state(before.optimizer, create=not standpoint.state)

@@ -225,5 +225,10 @@ def _state_of(optimizer: Any) -> dict[Any, Any]:
 
 def plain_attributes(optimizer: Any) -> dict[str, Any]:
     """Return what an optimizer of somebody's own counts outside of its state: numbers, texts and flags."""
+    return plain_values(vars(optimizer))
+
+
+def plain_values(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that are a number, a text, a flag or None."""
     plain = (bool, int, float, str, type(None))
-    return {name: value for name, value in vars(optimizer).items() if isinstance(value, plain)}
+    return {name: value for name, value in entries.items() if isinstance(value, plain)}
