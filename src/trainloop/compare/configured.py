@@ -20,7 +20,8 @@ from trainloop.config.optimizers import GroupConfig
 from trainloop.config.schema import RunConfig
 from trainloop.data.pipeline import Batch
 from trainloop.device import choose_device, set_knobs
-from trainloop.stages import build_stages, exact_variant
+from trainloop.manual.rule import RuleTable
+from trainloop.stages import build_stages, exact_variant, recorded_variant
 from trainloop.stages.context import StageContext, Substitutes
 
 
@@ -108,6 +109,10 @@ def of_config(
     def optimizer_cases(bag: nn.Module, changes: Mapping[str, Any]) -> Implementation:
         return of_config(name, title, config_of_cases(config, changes), bag, substitutes=substitutes)
 
+    def with_rules(rules: RuleTable) -> Implementation:
+        recorded = dataclasses.replace(substitutes or Substitutes(), rules=rules)
+        return of_config(name, title, recorded_variant(config), model, substitutes=recorded, names=names)
+
     if config.train.channels_last:
         model = model.to(memory_format=torch.channels_last)
     return Implementation(
@@ -122,6 +127,7 @@ def of_config(
         channels_last=config.train.channels_last,
         names=names or Names(),
         optimizer_cases=optimizer_cases,
+        with_rules=with_rules,
         decays=getattr(substitutes and substitutes.optimizer, "decays", True),
     )
 

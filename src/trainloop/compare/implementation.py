@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from trainloop.compare.names import Names, match_entries
+from trainloop.manual.rule import RuleTable
 from trainloop.stages import Stages
 
 Built = tuple[Stages, Sequence[Any]]
@@ -44,6 +46,8 @@ class Implementation:
         names: how its parameters and modules are called on the reference side.
         optimizer_cases: makes it over a bag of parameters instead of a model, for the cases of ``cases.py``; None where
             there is no way.
+        with_rules: makes it with forward, loss and backward on a tape of other rules; None where there is no way.
+        forward_only: the backward does nothing.
         decays: its optimizer knows weight decay.
         lr_factor: its own lr divided by the reference's.
     """
@@ -59,6 +63,8 @@ class Implementation:
     channels_last: bool | None = None
     names: Names = field(default_factory=Names)
     optimizer_cases: Callable[[nn.Module, Mapping[str, Any]], Implementation] | None = None
+    with_rules: Callable[[RuleTable], Implementation] | None = None
+    forward_only: bool = False
     decays: bool = True
     lr_factor: float = 1.0
 
@@ -78,6 +84,8 @@ class Implementation:
         for param in own.parameters():
             param.grad = None
         stages, optimizers = self.build(own, exact)
+        if self.forward_only:
+            stages = dataclasses.replace(stages, backward=_nothing)
         return Side(self, own, stages, list(optimizers), device)
 
 
@@ -193,6 +201,10 @@ class Side:
                     continue
                 state[param] = {}
             _set_entry(state[param], own_names.get((name, entry), entry), value, param, create=create)
+
+
+def _nothing(_loss: Tensor) -> None:
+    """Leave the gradients as they are."""
 
 
 def _shapes_by_param(state: Mapping[tuple[str, str], Tensor]) -> dict[str, dict[str, torch.Size]]:

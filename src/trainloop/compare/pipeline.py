@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from trainloop.compare.catalogue.fit import find_cause
 from trainloop.compare.conclude import conclude, overall
 from trainloop.compare.configured import Compared, configure
 from trainloop.compare.run import Comparison, Settings
@@ -75,10 +76,13 @@ def finish(
         began: when, by ``time.perf_counter()``.
         environment: what decides about bits.
     """
+    cause = find_cause(comparison)
     timing = None
     if extras.timing_budget_s and overall(comparison) in ("equal", "equal_up_to_rounding"):
         timing = measure_both(comparison.reference, comparison.candidate, batch, lr, budget_s=extras.timing_budget_s)
-    return conclude(comparison, timing=timing, seconds=time.perf_counter() - began, environment=environment)
+    return conclude(
+        comparison, cause=cause, timing=timing, seconds=time.perf_counter() - began, environment=environment
+    )
 
 
 def facts(compared: Compared, sides: Sides) -> dict[str, str]:

@@ -66,6 +66,7 @@ class Differing:
         reference: the side, and where it stood before the step.
         candidate: likewise.
         evidence: for this step; None if every bit counted.
+        stages: those that are different.
     """
 
     record: StepRecord
@@ -74,6 +75,7 @@ class Differing:
     reference: tuple[Side, Standpoint]
     candidate: tuple[Side, Standpoint]
     evidence: Evidence | None
+    stages: tuple[Stage, ...]
 
 
 @dataclass
@@ -173,21 +175,29 @@ class Comparison:
             count[stage] = count.get(stage, 0) + 1
         self.tally.count(record, replayed.outputs, count)
         evidence = self._gather(record, reference, candidate, stages, found)
-        first: Judged | None = None
+        different: list[Judged] = []
         for stage, key, value in found:
             judged = self._judge(record, stage, key, value, evidence)
             if replayed.unmatched:
                 # The twin has the candidate's own state, rounded to float32, so what float64 shows is not about formulas alone.
                 judged = dataclasses.replace(judged, hidden=False)
             self.tally.add(record, judged)
-            if judged.word == "different" and first is None:
-                first = judged
-        if first is not None:
-            self._keep(Differing(record, first, replayed.outputs, reference, candidate, evidence))
+            if judged.word == "different":
+                different.append(judged)
+        if different:
+            where = tuple(dict.fromkeys(judged.stage for judged in different))
+            self._keep(Differing(record, different[0], replayed.outputs, reference, candidate, evidence, where))
         return not found
 
     def _keep(self, differing: Differing) -> None:
-        if not self.differing:
+        first = self.differing[0] if self.differing else None
+        # A batch made up for the purpose may be too simple to tell causes apart, so one of the run's own is kept as well.
+        wanted = first is None or (
+            len(self.differing) == 1
+            and first.record.case != "config" == differing.record.case
+            and first.judged.stage in differing.stages
+        )
+        if wanted:
             self.differing.append(differing)
         if differing.record.case == OPTIMIZER_CASES and differing.judged.stage == "step":
             self.optimizer_steps.append(differing)

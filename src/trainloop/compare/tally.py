@@ -24,7 +24,10 @@ def unequal(record: StepRecord, outputs: Outputs) -> Iterator[tuple[Stage, Key, 
         theirs = outputs.get(stage)
         if theirs is None:
             continue
-        for key, reference in record.outputs.get(stage, {}).items():
+        tensors = record.outputs.get(stage, {})
+        # A gradient depends on those of the layers behind it, so the last parameter comes first.
+        for key in reversed(tensors) if stage == "backward" else tensors:
+            reference = tensors[key]
             if key not in theirs:
                 continue
             candidate = theirs[key]

@@ -78,3 +78,9 @@ def exact_variant(config: RunConfig) -> RunConfig:
     step = stage_modes(config)["step"]
     stages = config.stages.model_copy(update={"step": SPECIFICATION.get(step, step)})
     return config.model_copy(update={"train": train, "stages": stages})
+
+
+def recorded_variant(config: RunConfig) -> RunConfig:
+    """Return the same run with forward, loss and backward on the tape."""
+    stages = config.stages.model_copy(update=dict.fromkeys(DIFFERENTIATED_TOGETHER, "manual"))
+    return config.model_copy(update={"stages": stages})

@@ -1,0 +1,118 @@
+"""What a known deviation gets to see, and what it is."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from trainloop.compare.evidence import forked
+from trainloop.compare.guard import SideError
+from trainloop.compare.judge import floor_of
+from trainloop.compare.key import Key, Stage
+from trainloop.compare.replay import replay
+from trainloop.manual.rule import RuleTable
+from trainloop.manual.survey import Survey
+
+if TYPE_CHECKING:
+    from trainloop.compare.run import Differing
+
+Predicted = Mapping[Key, Tensor | None]
+"""tensors of a stage that a deviation would have produced; what is left out it leaves as the reference has it"""
+
+
+@dataclass
+class Scene:
+    """One recorded step in which a stage differs.
+
+    Args:
+        differing: the step with both sides.
+        stage: the stage that differs.
+    """
+
+    differing: Differing
+    stage: Stage
+
+    @cached_property
+    def used_rules(self) -> frozenset[str]:
+        """Return the names of the rules that the reference's model and a cross entropy need."""
+        side, record = self.differing.reference[0], self.differing.record
+        model = copy.deepcopy(side.model)
+        dtype = next(param.dtype for param in model.parameters())
+        with torch.random.fork_rng(devices=[]), Survey() as survey:
+            model(record.batch.x[:2].to(side.device, dtype))
+        return frozenset({*survey.needs.rules, "cross_entropy"})
+
+    @cached_property
+    def reference(self) -> dict[Key, Tensor | None]:
+        """Return what the reference produced; in float64 where that was computed."""
+        record, evidence = self.differing.record, self.differing.evidence
+        exact = evidence.oracle.get(self.stage, {}) if evidence is not None else {}
+        return {key: self._best(exact.get(key), value) for key, value in record.outputs[self.stage].items()}
+
+    @cached_property
+    def candidate(self) -> dict[Key, Tensor | None]:
+        """Return what the candidate produced; in float64 where that was computed."""
+        evidence = self.differing.evidence
+        exact = evidence.twin.get(self.stage, {}) if evidence is not None else {}
+        found = self.differing.outputs.get(self.stage, {})
+        return {key: self._best(exact.get(key), value) for key, value in found.items()}
+
+    def floor(self, key: Key) -> float:
+        """Return what rounding explains of a tensor, in the precision that the two above have."""
+        evidence, record = self.differing.evidence, self.differing.record
+        floor = floor_of(record, self.stage, key, evidence)
+        if evidence is not None and key in evidence.twin.get(self.stage, {}):
+            return floor * torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps
+        return floor
+
+    def rerun(self, rules: RuleTable) -> Predicted | None:
+        """Return what the reference produces with other rules of the tape, on the recorded inputs; None if it cannot be run.
+
+        Args:
+            rules: torch function → rule, instead of the project's own.
+        """
+        side, standpoint = self.differing.reference
+        if side.of.with_rules is None:
+            return None
+        of = side.of.with_rules(rules)
+        if self.stage == "forward":
+            of = dataclasses.replace(of, forward_only=True)
+        fork = forked(of, side, self.differing.record.before, standpoint, dtype=torch.float64, exact=True)
+        try:
+            return replay(fork, self.differing.record, (self.stage,)).outputs[self.stage]
+        except SideError:
+            return None
+
+    @staticmethod
+    def _best(exact: Tensor | None, value: Tensor | None) -> Tensor | None:
+        if exact is not None and value is not None and exact.shape == value.shape:
+            return exact
+        return value if value is None or not value.is_floating_point() else value.double()
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One thing that people get wrong.
+
+    Args:
+        name: in words that name the mistake.
+        stage: where it acts.
+        predict: what the reference would have produced with this mistake; None where it cannot be made, for instance
+            for want of weight decay. Several ways to make one mistake are tried one after the other.
+    """
+
+    name: str
+    stage: Stage
+    predict: Sequence[Callable[[Scene], Predicted | None]]
+
+
+def deviation(name: str, stage: Stage, *predict: Callable[[Scene], Predicted | None]) -> Deviation:
+    """Return a deviation that can be made in one or more ways."""
+    return Deviation(name, stage, predict)
