@@ -13,6 +13,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -166,6 +167,7 @@ def compare(
     cases: bool = True,
     timeout_s: float | None = 120.0,
     timing_budget_s: float = 0.0,
+    reproduction: Path | None = None,
 ) -> Verdict:
     """Compare two training steps over some batches.
 
@@ -180,6 +182,7 @@ def compare(
         cases: also run steps that tell known variants apart (``cases.py``).
         timeout_s: how long one call of a stage may take; None for ever.
         timing_budget_s: measure the times of both for about as long if they are equal; 0 measures nothing.
+        reproduction: folder to make if they are different, with the recorded tensors and a script; None makes none.
 
     Returns:
         The verdict; ``verdict.passed`` and ``verdict.reason`` are its short form.
@@ -199,7 +202,7 @@ def compare(
     settings = Settings(2**62 if steps is None else steps, chosen, exact, cases, timeout_s)
     comparison = Comparison(one, two, settings)
     comparison.run(itertools.chain([first], listed), lr)
-    return finish(comparison, first, lr(0), Extras(timing_budget_s), began)
+    return finish(comparison, first, lr(0), Extras(timing_budget_s, reproduction), began)
 
 
 def assert_same_step(
