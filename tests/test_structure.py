@@ -71,7 +71,13 @@ def test_no_two_packages_import_each_other():
                 *{"files", "random_state", "tolerance", "ulp"},
             },
         ),
-        ("explain", {"errors", "config", "data", "device", "manual", "stages", "loop", "build", "random_state", "ulp"}),
+        (
+            "explain",
+            {
+                *{"errors", "config", "data", "device", "manual", "stages", "loop", "build", "report"},
+                *{"random_state", "ulp"},
+            },
+        ),
     ],
 )
 def test_imports_run_one_way(package, allowed):

@@ -10,7 +10,7 @@ from trainloop.compare.key import title
 from trainloop.compare.run import Comparison
 from trainloop.compare.tally import worst_word
 from trainloop.compare.verdict import Cause, First, StageReport, Timing, Verdict, Word
-from trainloop.compare.wording import number, place
+from trainloop.compare.wording import counted, first_sentence
 from trainloop.tolerance import ACCURACY_FACTOR
 
 INHERITORS = {"loss": ("backward",)}
@@ -60,10 +60,10 @@ def conclude(
 
 
 def overall(comparison: Comparison) -> Word:
-    """Return the verdict in one word; a failure before any difference leaves it open."""
+    """Return the verdict in one word; a failure before any difference leaves it open, and so does nothing to compare."""
     if comparison.tally.first is not None:
         return "different"
-    if comparison.failure or comparison.tally.nan:
+    if comparison.failure or comparison.tally.nan or not any(tally.tensors for tally in comparison.tally.of.values()):
         return "inconclusive"
     return worst_word({stage: tally.word for stage, tally in comparison.tally.of.items()})
 
@@ -73,27 +73,19 @@ def reason(comparison: Comparison, word: Word, reports: Sequence[StageReport]) -
     if word == "different":
         assert comparison.tally.first is not None
         return first_sentence(comparison.tally.first)
-    if word == "inconclusive":
-        return comparison.failure or f"no number to compare: {comparison.tally.nan}"
-    steps = f"{comparison.steps} step{'s' if comparison.steps != 1 else ''}"
     tensors = sum(report.tensors for report in reports)
-    cases = f" and {len(comparison.cases)} discriminating cases" if comparison.cases else ""
+    if word == "inconclusive":
+        nan = f"no number to compare: {comparison.tally.nan}" if comparison.tally.nan else ""
+        return comparison.failure or nan or "no stage had a tensor to compare"
+    cases = f" and {counted(len(comparison.cases), 'discriminating case')}" if comparison.cases else ""
+    over = f"over {counted(comparison.steps, 'step')}{cases}"
     if word == "equal":
-        return f"every bit of {tensors:,} tensors agrees, over {steps}{cases}"
+        return f"every bit of {counted(tensors, 'tensor')} agrees, {over}"
     differing = tensors - sum(report.same_bits for report in reports)
     return (
-        f"{differing:,} of {tensors:,} tensors differ over {steps}{cases}, none by more than rounding explains"
-        f"{accuracy_clause(reports)}"
+        f"{differing:,} of {counted(tensors, 'tensor')} {'differs' if differing == 1 else 'differ'} {over}, "
+        f"{'not' if differing == 1 else 'none'} by more than rounding explains{accuracy_clause(reports)}"
     )
-
-
-def first_sentence(first: First) -> str:
-    """Return the first difference as ``step 2 · optimizer step · head.weight[3,0]: 7.1e-04 against a floor of 3.0e-08``."""
-    where = f"step {first.step} · {title(first.stage)} · {place(first.tensor, first.index)}"
-    case = "" if first.case == "config" else f" ({first.case})"
-    if first.problem:
-        return f"{where}: {first.problem}{case}"
-    return f"{where}: {number(first.abs_err)} against a floor of {number(first.floor)}{case}"
 
 
 def accuracy_clause(reports: Sequence[StageReport]) -> str:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trainloop.compare.key import title
-from trainloop.compare.verdict import FreeRun, StageReport, Timing, Verdict, Word
-from trainloop.compare.wording import WORDS, cause_text, number, place, stage_note, whole
+from trainloop.compare.key import STAGES, title
+from trainloop.compare.verdict import FreeRun, StageReport, StageTime, Timing, Verdict, Word
+from trainloop.compare.wording import (
+    NOT_COMPARED,
+    WORDS,
+    cause_text,
+    first_values,
+    free_run_text,
+    loss_ends,
+    number,
+    oracle_text,
+    same_bits,
+    whole,
+    worst_text,
+)
 from trainloop.report.format import duration
 
 STYLES: dict[Word, str] = {
@@ -22,95 +35,108 @@ STYLES: dict[Word, str] = {
 }
 BARS = "▁▂▃▄▅▆▇█"
 MAX_BARS = 40
+UNFOLDED_WIDTH = 1_000
+"""for a file, where a line may be as long as it likes and is found by searching"""
+ALL_COLUMNS_WIDTH = 92
+"""below this the table of stages leaves out the relative difference"""
 
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
-    """Print the verdict, the table of stages, the losses and the times."""
-    for part in _page(verdict):
-        if console.is_terminal:
-            console.print(part)
-            continue
-        with console.capture() as capture:
-            console.print(part)
-        # A table fills its lines with spaces, which nobody wants in a file.
-        for line in capture.get().splitlines():
-            console.print(Text(line.rstrip()), soft_wrap=True)
-
-
-def as_text(verdict: Verdict, width: int = 160) -> str:
-    """Return what :func:`print_verdict` prints outside of a terminal."""
-    console = Console(file=io.StringIO(), width=width, highlight=False)
-    for part in _page(verdict):
+    """Print the table of stages, the losses and the times, and at the end, where the eye rests, the verdict."""
+    if not console.is_terminal:
+        console.print(Text(as_text(verdict)), soft_wrap=True)
+        return
+    for part in _page(verdict, console.width):
         console.print(part)
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in text.splitlines())
 
 
-def _page(verdict: Verdict) -> Iterator[RenderableType]:
-    yield _fact("reference", verdict.reference)
-    yield _fact("candidate", verdict.candidate)
-    for name, value in verdict.environment.items():
-        yield _fact(name, value)
+def as_text(verdict: Verdict) -> str:
+    """Return what :func:`print_verdict` prints outside of a terminal."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=UNFOLDED_WIDTH, force_terminal=False, color_system=None, highlight=False)
+    for part in _page(verdict, UNFOLDED_WIDTH):
+        console.print(part)
+    # A table fills its lines with spaces, which nobody wants in a file.
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+
+
+def _page(verdict: Verdict, width: int) -> Iterator[RenderableType]:
+    yield _facts({"reference": verdict.reference, "candidate": verdict.candidate, **verdict.environment})
     yield Text()
-    yield stage_table(verdict.stages)
-    yield Text()
+    yield stage_table(verdict.stages, width)
+    yield from _evidence(verdict.stages)
     yield from _losses(verdict.free_run)
     if verdict.timing is not None:
         yield Text()
         yield time_table(verdict.timing)
         yield Text(f"medians of {verdict.timing.rounds} steps of each side in turns; 95 % bootstrap intervals", "dim")
     yield Text()
+    yield Text(f"compared in {duration(verdict.seconds)}", "dim")
     for remark in verdict.remarks:
         yield Text.assemble(("note  ", "cyan"), remark)
+    yield Text()
     yield headline(verdict)
+    if verdict.first is not None and (values := first_values(verdict.first)):
+        yield Text(values)
     if verdict.cause is not None:
         yield Text.assemble(("cause  ", "bold"), cause_text(verdict.cause))
     if verdict.reproduction:
         yield Text.assemble(("to see it alone  ", "bold"), f"python {verdict.reproduction}/reproduce.py")
-    yield Text(f"compared in {duration(verdict.seconds)}", "dim")
 
 
 def headline(verdict: Verdict) -> Text:
     """Return the verdict line."""
-    return Text.assemble((WORDS[verdict.verdict].upper(), STYLES[verdict.verdict]), ": ", verdict.reason)
+    reason = (verdict.reason, "" if verdict.passed else "bold")
+    return Text.assemble((WORDS[verdict.verdict].upper(), STYLES[verdict.verdict]), ": ", reason)
 
 
-def stage_table(reports: Sequence[StageReport]) -> Table:
-    """Return a row for each stage."""
+def stage_table(reports: Sequence[StageReport], width: int = UNFOLDED_WIDTH) -> Table:
+    """Return a row for each stage.
+
+    Args:
+        reports: of the stages.
+        width: columns of the screen.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name, side in (
-        ("stage", "left"),
-        ("tensors", "right"),
-        ("same bits", "right"),
-        ("max abs", "right"),
-        ("relative", "right"),
-        ("ulp", "right"),
-        ("floor", "right"),
-        ("verdict", "left"),
-        ("worst tensor", "left"),
-    ):
-        table.add_column(name, justify="right" if side == "right" else "left", no_wrap=name != "worst tensor")
+    names = ["stage", "same bits", "max abs", "relative", "ulp", "floor", "verdict"]
+    shown = [name for name in names if name != "relative" or width >= ALL_COLUMNS_WIDTH]
+    for name in shown:
+        table.add_column(name, justify="left" if name in ("stage", "verdict") else "right", no_wrap=name != "verdict")
     for report in reports:
-        table.add_row(*stage_cells(report), style=None, end_section=False)
+        cells = dict(zip(names, stage_cells(report), strict=True))
+        table.add_row(*(cells[name] for name in shown))
     return table
 
 
 def stage_cells(report: StageReport) -> tuple[str | Text, ...]:
     """Return the cells of a stage's row."""
     if not report.tensors:
-        return (title(report.stage), "0", "–", "–", "–", "–", "–", Text("not compared", "dim"), "")
-    worst = place(report.worst, report.index) if report.verdict != "equal" else report.worst
+        return (title(report.stage), "–", "–", "–", "–", "–", Text(NOT_COMPARED, "dim"))
     return (
         title(report.stage),
-        f"{report.tensors:,}",
-        f"{report.same_bits:,}",
+        same_bits(report),
         number(report.max_abs_err),
         number(report.max_rel_err),
         whole(report.max_ulp),
         number(report.floor),
         Text(WORDS[report.verdict], STYLES[report.verdict]),
-        worst + stage_note(report),
     )
+
+
+def _evidence(reports: Sequence[StageReport]) -> Iterator[RenderableType]:
+    """Yield, for stages whose bits differ, where they differ most and what float64 says about it."""
+    differing = [report for report in reports if worst_text(report)]
+    if not differing:
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for report in differing:
+        table.add_row(title(report.stage), f"worst at {worst_text(report)}")
+        if oracle := oracle_text(report):
+            table.add_row("", Text(oracle, "dim"))
+    yield Text()
+    yield table
 
 
 def time_table(timing: Timing) -> Table:
@@ -119,44 +145,53 @@ def time_table(timing: Timing) -> Table:
     for name in ("stage", "reference ms", "candidate ms", "ratio", "interval"):
         table.add_column(name, justify="left" if name == "stage" else "right", no_wrap=True)
     for row in timing.stages:
-        table.add_row(
-            row.stage,
-            f"{row.reference_ms:.3f}",
-            f"{row.candidate_ms:.3f}",
-            f"{row.ratio:.3f}",
-            f"{row.ratio_low:.3f} to {row.ratio_high:.3f}",
-        )
+        table.add_row(*time_cells(row))
     return table
+
+
+def time_cells(row: StageTime) -> tuple[str, ...]:
+    """Return the cells of a stage's time."""
+    return (
+        next((title(stage) for stage in STAGES if stage == row.stage), row.stage),
+        f"{row.reference_ms:.3f}",
+        f"{row.candidate_ms:.3f}",
+        f"{row.ratio:.3f}",
+        f"{row.ratio_low:.3f} to {row.ratio_high:.3f}",
+    )
 
 
 def _losses(free: FreeRun) -> Iterator[Text]:
     if not free.reference_losses:
         return
-    finite = [loss for loss in (*free.reference_losses, *free.candidate_losses) if loss == loss]
+    yield Text()
+    finite = [loss for loss in (*free.reference_losses, *free.candidate_losses) if math.isfinite(loss)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
     for name, losses in (("reference", free.reference_losses), ("candidate", free.candidate_losses)):
-        ends = f"{losses[0]:.4f} → {losses[-1]:.4f}" if losses else "none"
-        yield Text(f"loss, {name}  {bars(losses, low, high)}  {ends}")
-    apart = [distance for distance in free.weight_distances if distance]
-    if not apart:
-        yield Text("each on its own: the weights have the same bits after every step", "dim")
-        return
-    first = next(step for step, distance in enumerate(free.weight_distances, 1) if distance)
-    yield Text(
-        f"each on its own: weights apart by {number(apart[0])} of the largest after step {first}, "
-        f"{number(apart[-1])} after step {len(free.weight_distances)}",
-        "dim",
-    )
+        yield Text(f"loss, {name}  {bars(losses, low, high)}  {loss_ends(losses)}")
+    yield Text(free_run_text(free), "dim")
 
 
 def bars(values: Sequence[float], low: float, high: float) -> str:
-    """Return a curve of block characters; a value that is no number becomes ``×``."""
+    """Return a curve of block characters; a value that is not finite becomes ``×``.
+
+    Args:
+        values: the curve; of a long one every second, third, … is shown.
+        low: the value of the lowest block.
+        high: the value of the highest block.
+    """
     picked = values[:: max(1, -(-len(values) // MAX_BARS))]
     span = (high - low) or 1.0
     return "".join(
-        BARS[min(len(BARS) - 1, int((value - low) / span * len(BARS)))] if value == value else "×" for value in picked
+        BARS[min(len(BARS) - 1, int((value - low) / span * len(BARS)))] if math.isfinite(value) else "×"
+        for value in picked
     )
 
 
-def _fact(name: str, value: str) -> Text:
-    return Text.assemble((f"{name:<11}", "cyan"), value)
+def _facts(facts: Mapping[str, str]) -> Table:
+    """Return names and values in two columns; a value that does not fit goes on below its own beginning."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name, Text(value))
+    return table
