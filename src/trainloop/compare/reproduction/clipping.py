@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainloop.compare.key import title
 from trainloop.compare.reproduction.scene import Reproduction, Scene, Source
-from trainloop.compare.reproduction.script import Script, describe
+from trainloop.compare.reproduction.script import Script, code, describe
 
 PARAMETERS = '''
 def parameters():
@@ -22,10 +22,10 @@ def clipping_script(scene: Scene) -> Reproduction:
     """Return a script for ``sync``."""
     grads = {name: grad for name, grad in scene.record.grads_after("backward").items() if grad is not None}
     script = Script(helpers=[PARAMETERS], tensors={f"grad.{name}": grad for name, grad in grads.items()})
-    script.constants.append(f"NAMES = {tuple(grads)!r}")
+    script.constants.append(f"NAMES = {code(tuple(grads))}")
     for source in (scene.reference, scene.candidate):
         assert source is not None
-        lines = ["params = parameters()", *_calls(source, script), f"return params[{scene.key.name!r}].grad"]
+        lines = ["params = parameters()", *_calls(source, script), f"return params[{code(scene.key.name)}].grad"]
         script.add_function(source.name, describe(source, title(scene.stage)), lines)
     return script.finish(scene)
 

@@ -11,7 +11,7 @@ import torch
 from trainloop.compare.key import Key, title
 from trainloop.compare.plugins import load_function
 from trainloop.compare.reproduction.scene import Reproduction, Scene, Source
-from trainloop.compare.reproduction.script import Script, describe
+from trainloop.compare.reproduction.script import Script, code, describe
 from trainloop.models.plugin import is_plugin_name
 
 RESTORED = '''
@@ -76,7 +76,7 @@ def gradient_script(scene: Scene, *, feed: bool) -> Reproduction:
     script.helpers.append(helper.replace("@NAME@", "names.get(name, name)" if renamed else "name"))
     draws = _random_lines(scene, script)
     for source in _sources(scene):
-        lines = [*_network_lines(scene, source, script), *draws, *_images_lines(source)]
+        lines = [*_network_lines(scene, source, script), *draws, *_images_lines(scene, source)]
         script.add_function(
             source.name, describe(source, title(scene.stage)), [*lines, *_pass_lines(scene, source, script, feed=feed)]
         )
@@ -98,18 +98,18 @@ def _network_lines(scene: Scene, source: Source, script: Script) -> list[str]:
         given: dict[str, Any] = dict(config.args)
         if "num_classes" in inspect.signature(load_function(name, "model.name")).parameters:
             given["num_classes"] = num_classes
-        made = f"{script.own(name)}({', '.join(f'{key}={value!r}' for key, value in given.items())})"
+        made = f"{script.own(name)}({', '.join(f'{key}={code(value)}' for key, value in given.items())})"
         lines = [f"net = {made}"]
     else:
         script.add_import("from trainloop.config.schema import ModelConfig")
         script.add_import("from trainloop.models import build_model")
-        arguments = f", args={config.args!r}" if config.args else ""
+        arguments = f", args={code(config.args)}" if config.args else ""
         lines = [
-            f"config = ModelConfig(name={config.name!r}{arguments})",
-            f"images = {{'image_shape': {shape}, 'mean': (0.0,) * {shape[0]}, 'std': (1.0,) * {shape[0]}}}",
+            f"config = ModelConfig(name={code(config.name)}{arguments})",
+            f'images = {{"image_shape": {shape}, "mean": (0.0,) * {shape[0]}, "std": (1.0,) * {shape[0]}}}',
             f"net = build_model(config, num_classes={num_classes}, train_images=None, **images)",
         ]
-    lines.append(f"net = restored(net{_moved(source)}.train(){f', {names!r}' if names else ''})")
+    lines.append(f"net = restored(net{_moved(source)}.train(){f', {code(names)}' if names else ''})")
     if source.config.train.compile:
         lines.append("net = torch.compile(net)")
     return lines
@@ -120,9 +120,11 @@ def _moved(source: Source) -> str:
     return device + (".to(memory_format=torch.channels_last)" if source.config.train.channels_last else "")
 
 
-def _images_lines(source: Source) -> list[str]:
+def _images_lines(scene: Scene, source: Source) -> list[str]:
     layout = ".contiguous(memory_format=torch.channels_last)" if source.config.train.channels_last else ".clone()"
-    return [f'x, labels = TENSORS["x"]{layout}, TENSORS["labels"].clone()']
+    if scene.stage == "forward" and scene.record.parts == 1:
+        return [f'x = TENSORS["x"]{layout}']
+    return [f'x, labels = TENSORS["x"]{layout}, TENSORS["labels"]']
 
 
 def _random_lines(scene: Scene, script: Script) -> list[str]:
@@ -165,12 +167,12 @@ def _forward_lines(scene: Scene, source: Source, script: Script, *, feed: bool) 
         script.add_import("from trainloop.compare.activations import Activations")
         modules = {own: source.side.of.names.module(own) for own, _ in source.side.model.named_modules()}
         renamed = {own: theirs for own, theirs in modules.items() if own != theirs}
-        rename = f", rename=lambda name: {renamed!r}.get(name, name)" if renamed else ""
+        rename = f", rename=lambda name: {code(renamed)}.get(name, name)" if renamed else ""
         contexts.append(f"Activations(net{', FED' if feed else ''}{rename}) as seen")
     if not source.is_builtin("forward"):
         contexts.append("tape")
     elif source.config.train.precision == "bf16":
-        contexts.append(f"torch.autocast({source.side.device.type!r}, dtype=torch.bfloat16)")
+        contexts.append(f"torch.autocast({code(source.side.device.type)}, dtype=torch.bfloat16)")
     lines = ["logits = net(x)"]
     if contexts:
         lines = [f"with {', '.join(contexts)}:", "    logits = net(x)"]
@@ -185,12 +187,16 @@ def _result(scene: Scene, source: Source) -> tuple[str, bool]:
     key: Key = scene.key
     params, buffers = source.side.of.names.params, source.side.of.names.buffers
     if key.kind == "activation":
-        return f"seen.outputs[{key.name!r}]", True
+        return f"seen.outputs[{code(key.name)}]", True
     if key.kind == "logits":
         return "logits.detach()", True
     names = buffers if key.kind == "buffer" else params
     own = {theirs: ours for ours, theirs in names.items()}.get(key.name, key.name)
-    return (f"net.get_buffer({own!r})", False) if key.kind == "buffer" else (f"net.get_parameter({own!r}).grad", False)
+    return (
+        (f"net.get_buffer({code(own)})", False)
+        if key.kind == "buffer"
+        else (f"net.get_parameter({code(own)}).grad", False)
+    )
 
 
 def _loss_lines(source: Source, script: Script) -> list[str]:
@@ -213,10 +219,10 @@ def _tape_line(source: Source, script: Script) -> str:
     form = source.config.stages.rules
     if not source.plugins.rule:
         script.add_import("from trainloop.manual import Tape")
-        return f"tape = Tape(form={form!r})"
+        return f"tape = Tape(form={code(form)})"
     script.add_import("from trainloop.manual import RULES, Tape")
     script.add_import("from trainloop.compare.plugins import load_rules")
-    return f"tape = Tape(form={form!r}, rules={{**RULES, **load_rules({source.plugins.rule!r})}})"
+    return f"tape = Tape(form={code(form)}, rules={{**RULES, **load_rules({code(source.plugins.rule)})}})"
 
 
 def _over_parts(source: Source, chunked: str, lines: Sequence[str]) -> list[str]:

@@ -87,7 +87,7 @@ class Script:
         """Return the expression for ``file.py:name``."""
         self.needs_import_file = True
         file, _, name = text.rpartition(":")
-        return f"imported({file!r}, {name!r})"
+        return f"imported({code(file)}, {code(name)})"
 
     def add_import(self, line: str) -> None:
         """Add a line once."""
@@ -107,7 +107,7 @@ class Script:
             f'"""{_head(scene, self.note)}"""\n',
             "\n".join([*imports, "import sys", "from pathlib import Path", "", "import torch"]),
             "\n".join([*sorted(set(self.imports) - set(own)), "from safetensors.torch import load_file", *own]),
-            "\n".join(["", *self._constants(scene, strides), ""]),
+            "\n".join(["", *self._constants(scene, strides), "", ""]),
         ]
         functions = [IMPORTED.strip("\n")] if self.needs_import_file else []
         show = SHOW.replace("@VERDICT@", EXACT if scene.exact else ROUNDING).strip("\n")
@@ -158,11 +158,17 @@ def _saved(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
     return saved, strides
 
 
+def code(value: object) -> str:
+    """Return a literal, its texts in double quotes."""
+    text = repr(value)
+    return text if '"' in text else text.replace("'", '"')
+
+
 def literal(arguments: Mapping[str, object]) -> str:
     """Return keyword arguments as code."""
-    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    return ", ".join(f"{name}={code(value)}" for name, value in arguments.items())
 
 
 def describe(source: Source, stage: str) -> str:
     """Return the first line of a side's function."""
-    return f"{stage}, as the {source.name} does it."
+    return f"Run {stage} as the {source.name} does."

@@ -10,7 +10,7 @@ import torch
 
 from trainloop.compare.key import title
 from trainloop.compare.reproduction.scene import Reproduction, Scene, Source
-from trainloop.compare.reproduction.script import Script, describe, literal
+from trainloop.compare.reproduction.script import Script, code, describe, literal
 from trainloop.config.schema import RunConfig
 
 FAST_FORMS = {
@@ -49,9 +49,9 @@ def update_script(scene: Scene, names: Sequence[str], note: str = "") -> Reprodu
         note: for the head of the script.
     """
     script = Script(note=note, helpers=[PARAMETER])
-    script.constants.append(f"NAME = {scene.key.name!r}")
+    script.constants.append(f"NAME = {code(scene.key.name)}")
     if len(names) > 1:
-        script.constants.append(f"NAMES = {tuple(names)!r}")
+        script.constants.append(f"NAMES = {code(tuple(names))}")
     grads = scene.record.before.grads if scene.stage == "zero_grad" else scene.record.grads_after("sync")
     for name in names:
         script.tensors[f"param.{name}"] = scene.record.before.params[name]
@@ -87,7 +87,7 @@ def _side_lines(scene: Scene, source: Source, names: Sequence[str], script: Scri
         own_entry = _own_entry(source, scene.key.name, scene.key.entry)
         result = "params[NAME].detach()"
         if scene.key.kind == "state":
-            result = f"torch.as_tensor(optimizer.state[params[NAME]][{own_entry!r}])"
+            result = f"torch.as_tensor(optimizer.state[params[NAME]][{code(own_entry)}])"
         return [*lines, _step_call(source, script), f"return {result}"]
     return [*lines, "return params[NAME].detach()  # no optimizer has it"]
 
@@ -133,7 +133,7 @@ def _optimizer_lines(scene: Scene, source: Source, number: int, members: Sequenc
         if held:
             groups.append((held, constructor.arguments(scene, group)))
             counters += [
-                f"optimizer.param_groups[{len(groups) - 1}][{name!r}] = {value!r}"
+                f"optimizer.param_groups[{len(groups) - 1}][{code(name)}] = {code(value)}"
                 for name, value in constructor.counters_of_group(index).items()
             ]
     held, arguments = groups[0]
@@ -141,9 +141,11 @@ def _optimizer_lines(scene: Scene, source: Source, number: int, members: Sequenc
         params = "list(params.values())" if len(held) == len(members) else _listed(held)
         lines = [f"optimizer = {constructor.expression}({params}, {literal(arguments)})"]
     else:
-        rows = [f"    {{'params': {_listed(names)}, **{own!r}}}," for names, own in groups]
+        rows = [f'    {{"params": {_listed(names)}, **{code(own)}}},' for names, own in groups]
         lines = ["groups = [", *rows, "]", f"optimizer = {constructor.expression}(groups, {literal(arguments)})"]
-    lines += [f"optimizer.{name} = {value!r}" for name, value in constructor.counters().items()]
+    if scene.stage == "zero_grad":
+        return lines
+    lines += [f"optimizer.{name} = {code(value)}" for name, value in constructor.counters().items()]
     return [*lines, *counters, *_state_lines(scene, source, members, script)]
 
 
@@ -206,7 +208,7 @@ def _settings(config: RunConfig) -> dict[str, Any]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return "[" + ", ".join(f"params[{name!r}]" for name in names) + "]"
+    return "[" + ", ".join(f"params[{code(name)}]" for name in names) + "]"
 
 
 def _state_lines(scene: Scene, source: Source, members: Sequence[str], script: Script) -> list[str]:
@@ -221,11 +223,13 @@ def _state_lines(scene: Scene, source: Source, members: Sequence[str], script: S
         entry = _own_entry(source, name, known_as)
         kind = _number_kind(source, name, entry)
         if kind is not None and (name, known_as) in own:
-            numbers.append(f"optimizer.state.setdefault(params[{name!r}], {{}})[{entry!r}] = {kind(value.item())!r}")
+            numbers.append(
+                f"optimizer.state.setdefault(params[{code(name)}], {{}})[{code(entry)}] = {kind(value.item())!r}"
+            )
         else:
             script.tensors[f"{source.name}.{name}.{entry}"] = value
             tensors = True
-    return [*([f"restore(optimizer, params, {source.name!r})"] if tensors else []), *numbers]
+    return [*([f"restore(optimizer, params, {code(source.name)})"] if tensors else []), *numbers]
 
 
 def _number_kind(source: Source, name: str, entry: str) -> type | None:
