@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,6 +63,10 @@ Junit = Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Writ
 Curves = Annotated[
     str | None, typer.Option("--curves", metavar="FILE.png", help="Draw the losses and the distance of the weights.")
 ]
+Reproduction = Annotated[
+    Path | None,
+    typer.Option("--reproduction", metavar="DIR", help="Leave a script that shows the first difference alone."),
+]
 SelfTest = Annotated[
     bool, typer.Option("--self-test", help="Instead: compare steps with known faults, which must all be found.")
 ]
@@ -91,6 +96,7 @@ def compare_modes(
     markdown: Markdown = None,
     junit: Junit = None,
     curves: Curves = None,
+    reproduction: Reproduction = None,
     self_test: SelfTest = False,
     self_test_short: SelfTestShort = False,
     quiet: Quiet = False,
@@ -123,7 +129,7 @@ def compare_modes(
     from trainloop.compare.run import Settings
 
     settings = Settings(steps, chosen, exact, cases, timeout if 0 < timeout < math.inf else None)
-    verdict = compare_sides(sides, settings, Extras(time_budget), outputs.announce)
+    verdict = compare_sides(sides, settings, Extras(time_budget, reproduction), outputs.announce)
     show(verdict, outputs)
     raise typer.Exit(EXIT_CODES[verdict.verdict])
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from trainloop.compare.key import title
+from trainloop.compare.key import STAGES, title
 from trainloop.compare.verdict import StageReport, Verdict
 from trainloop.compare.wording import (
     NOT_COMPARED,
@@ -40,10 +40,11 @@ def as_junit(verdict: Verdict) -> str:
     for name, value in {"verdict": verdict.verdict, "reason": verdict.reason, **verdict.environment}.items():
         SubElement(properties, "property", name=legal(name), value=legal(value))
     times = _seconds(verdict)
-    for report in verdict.stages:
-        case = SubElement(suite, "testcase", name=title(report.stage), classname="compare-modes")
-        case.set("time", f"{times.get(report.stage, 0.0):.6f}")
-        case.extend(_outcome(report, verdict))
+    reports = {report.stage: report for report in verdict.stages}
+    for stage in STAGES:
+        case = SubElement(suite, "testcase", name=title(stage), classname="compare-modes")
+        case.set("time", f"{times.get(stage, 0.0):.6f}")
+        case.extend(_outcome(reports.get(stage, StageReport(stage, "equal")), verdict))
     if not verdict.passed and not suite.findall("testcase/failure") and not suite.findall("testcase/error"):
         case = SubElement(suite, "testcase", name=WHOLE, classname="compare-modes", time="0.000000")
         case.append(_problem("error", verdict.verdict, verdict.reason, verdict.remarks))

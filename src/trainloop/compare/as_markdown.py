@@ -12,6 +12,7 @@ from trainloop.compare.wording import (
     NOT_COMPARED,
     WORDS,
     cause_text,
+    command_to_see,
     first_values,
     free_run_text,
     loss_ends,
@@ -42,7 +43,7 @@ def _parts(verdict: Verdict) -> Iterator[str]:
     if verdict.cause is not None:
         yield f"**cause:** {escaped(cause_text(verdict.cause))}"
     if verdict.reproduction:
-        yield f"**to see it alone:** {escaped(f'python {verdict.reproduction}/reproduce.py')}"
+        yield f"**to see it alone:** {escaped(command_to_see(verdict.reproduction))}"
     yield table(STAGE_COLUMNS, map(_stage_cells, verdict.stages))
     if verdict.timing is not None:
         yield _times(verdict.timing)

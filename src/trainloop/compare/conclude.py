@@ -122,7 +122,7 @@ def _remarks(comparison: Comparison, reports: Sequence[StageReport]) -> tuple[st
         remarks.append(f"the comparison ended early: {comparison.failure}")
     if comparison.free.failure:
         remarks.append(comparison.free.failure)
-    if comparison.tally.hidden:
+    if comparison.tally.hidden and comparison.tally.first is None:
         names = sorted(comparison.tally.hidden)
         remarks.append(
             "in float64 the two differ by more than rounding, though the floor hides it here: "

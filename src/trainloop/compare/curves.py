@@ -59,7 +59,7 @@ def _draw_losses(axes: Any, free: FreeRun) -> None:
     _draw_curve(axes, free.candidate_losses, color=CANDIDATE, label="candidate", linewidth=1.2)
     axes.set(ylabel="loss")
     if free.reference_losses:
-        axes.legend(loc="upper right", fontsize=8)
+        axes.legend(loc="best", fontsize=8)
     else:
         _say(axes, "the comparison ended before its first step")
 

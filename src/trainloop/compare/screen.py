@@ -16,6 +16,7 @@ from trainloop.compare.wording import (
     NOT_COMPARED,
     WORDS,
     cause_text,
+    command_to_see,
     first_values,
     free_run_text,
     loss_ends,
@@ -81,7 +82,7 @@ def _page(verdict: Verdict, width: int) -> Iterator[RenderableType]:
     if verdict.cause is not None:
         yield Text.assemble(("cause  ", "bold"), cause_text(verdict.cause))
     if verdict.reproduction:
-        yield Text.assemble(("to see it alone  ", "bold"), f"python {verdict.reproduction}/reproduce.py")
+        yield Text.assemble(("to see it alone  ", "bold"), command_to_see(verdict.reproduction))
 
 
 def headline(verdict: Verdict) -> Text:

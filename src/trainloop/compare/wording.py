@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 
 from trainloop.compare.key import title
@@ -79,6 +80,11 @@ def cause_text(cause: Cause) -> str:
         return f"none of the {cause.tried} known deviations of this stage explains it{best}"
     also = f"; not to be told apart here: {', '.join(cause.also)}" if cause.also else ""
     return f"{cause.name} (residual {cause.residual:.1e}, of {cause.tried} known deviations{also})"
+
+
+def command_to_see(folder: str) -> str:
+    """Return the command that shows a difference alone, from the folder of its reproduction."""
+    return f"python {shlex.quote(f'{folder}/reproduce.py')}"
 
 
 def worst_text(report: StageReport) -> str:
