@@ -13,7 +13,7 @@ from trainloop.report.strict_json import TEXTS, strict_json
 
 NUMBER = {
     "description": "A number, or the text for one that JSON lacks.",
-    "anyOf": [{"type": "number"}, {"enum": TEXTS}],
+    "anyOf": [{"type": "number"}, {"enum": [*TEXTS]}],
 }
 
 
