@@ -30,6 +30,8 @@ class SideError(Exception):
 
     def __init__(self, side: str, stage: Stage, what: str) -> None:
         self.side, self.stage, self.what = side, stage, what
+        self.outputs: dict[Stage, Any] = {}
+        """of the stages before it in the same step"""
         super().__init__(f"the {side} failed in stage {title(stage)}: {what}")
 
 
@@ -51,7 +53,7 @@ def called(side: Side, stage: Stage, function: Callable[..., Any], *args: Any) -
     """Call a stage.
 
     Raises:
-        SideError: it raised, took too long, or returned no tensor where one is needed.
+        SideError: it raised, took too long, or did not return what the stage has to give.
     """
     try:
         with _limited():
@@ -69,6 +71,8 @@ def called(side: Side, stage: Stage, function: Callable[..., Any], *args: Any) -
         ) from error
     if stage in MUST_RETURN_A_TENSOR and not isinstance(result, Tensor):
         raise SideError(side.name, stage, f"it returned {_kind(result)} instead of a tensor")
+    if stage == "loss" and result.numel() != 1:
+        raise SideError(side.name, stage, f"it returned a tensor of shape {tuple(result.shape)} instead of one number")
     return result
 
 

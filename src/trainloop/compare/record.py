@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from trainloop.compare.activations import Activations, put
-from trainloop.compare.guard import called
+from trainloop.compare.guard import SideError, called
 from trainloop.compare.implementation import OptimizerState, Side
 from trainloop.compare.key import STAGES, Key, Stage
+from trainloop.compare.measure import equal_bits
 from trainloop.data.pipeline import Batch
 from trainloop.loop.step import split
 from trainloop.random_state import RandomState
@@ -208,16 +209,25 @@ def differentiate(
         seen.setdefault("", []).append(logits.detach().clone())
         if fed_logits is not None:
             put(logits, fed_logits[rows])
-        loss = called(side, "loss", side.stages.loss, logits, labels, share)
-        losses.append(loss.detach().clone())
-        called(side, "backward", side.stages.backward, loss)
+        try:
+            loss = called(side, "loss", side.stages.loss, logits, labels, share)
+            losses.append(loss.detach().clone())
+            called(side, "backward", side.stages.backward, loss)
+        except SideError as error:
+            if parts == 1:
+                error.outputs["forward"] = {_activation(name): values[0] for name, values in seen.items()}
+                error.outputs |= {"loss": {Key("loss"): losses[0]}} if losses else {}
+            raise
     whole = {name: values[0] if len(values) == 1 else _whole(values) for name, values in seen.items()}
-    logits_whole = whole.pop("")
-    outputs: dict[Key, Tensor | None] = {Key("activation", name): value for name, value in whole.items()}
-    outputs[Key("logits")] = logits_whole
+    outputs: dict[Key, Tensor | None] = {_activation(name): value for name, value in whole.items()}
     loss_whole = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
-    unchanged = torch.equal(own.x, batch.x.to(own.x)) and torch.equal(own.y, batch.y.to(own.y))
+    unchanged = equal_bits(own.x, batch.x.to(own.x)) and equal_bits(own.y, batch.y.to(own.y))
     return Passed(outputs, loss_whole, changed_inputs=not unchanged)
+
+
+def _activation(name: str) -> Key:
+    """Return the key of what a module returned; the model itself, whose name is empty, returns the logits."""
+    return Key("activation", name) if name else Key("logits")
 
 
 def group_settings(side: Side) -> dict[str, Settings]:

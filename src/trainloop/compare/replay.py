@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from trainloop.compare.activations import put
-from trainloop.compare.guard import called
+from trainloop.compare.guard import SideError, called
 from trainloop.compare.implementation import OptimizerState, Side
 from trainloop.compare.key import GRADIENT_STAGES, STAGES, Key, Stage
+from trainloop.compare.measure import equal_bits
 from trainloop.compare.record import (
     Grads,
     Outputs,
@@ -53,26 +54,34 @@ def replay(side: Side, record: StepRecord, stages: Collection[Stage] = STAGES) -
         stages: which ones.
 
     Raises:
-        SideError: a stage failed.
+        SideError: a stage failed; it has the outputs of those before.
     """
     done = Replayed()
-    with side.running():
-        set_state(side, record.before)
-        if "zero_grad" in stages:
-            set_grads(side, record.before.grads)
-            called(side, "zero_grad", side.stages.zero_grad)
-            done.outputs["zero_grad"] = grad_outputs(side)
-        if any(stage in stages for stage in GRADIENT_STAGES):
-            _replay_gradient(side, record, done)
-        set_grads(side, record.grads_after("backward"))
-        if "sync" in stages:
-            called(side, "sync", side.stages.sync)
-            done.outputs["sync"] = grad_outputs(side)
-            set_grads(side, record.grads_after("sync"))
-        if "step" in stages:
-            _replay_update(side, record, done)
+    try:
+        with side.running():
+            _replay_stages(side, record, stages, done)
+    except SideError as error:
+        error.outputs = {**done.outputs, **error.outputs}
+        raise
     finish(side, record)
     return done
+
+
+def _replay_stages(side: Side, record: StepRecord, stages: Collection[Stage], done: Replayed) -> None:
+    set_state(side, record.before)
+    if "zero_grad" in stages:
+        set_grads(side, record.before.grads)
+        called(side, "zero_grad", side.stages.zero_grad)
+        done.outputs["zero_grad"] = grad_outputs(side)
+    if any(stage in stages for stage in GRADIENT_STAGES):
+        _replay_gradient(side, record, done)
+    set_grads(side, record.grads_after("backward"))
+    if "sync" in stages:
+        called(side, "sync", side.stages.sync)
+        done.outputs["sync"] = grad_outputs(side)
+        set_grads(side, record.grads_after("sync"))
+    if "step" in stages:
+        _replay_update(side, record, done)
 
 
 def _replay_gradient(side: Side, record: StepRecord, done: Replayed) -> None:
@@ -167,4 +176,5 @@ def put_exactly(tensor: Tensor, value: Tensor | None) -> None:
 
 
 def _unchanged(one: Tensor | None, two: Tensor) -> bool:
-    return one is not None and torch.equal(one, two.to(one.device, one.dtype))
+    # By bits: a NaN that nobody touched is unchanged, and 0 in the place of -0 is not.
+    return one is not None and equal_bits(one, two.to(one.device, one.dtype))

@@ -25,7 +25,7 @@ from trainloop.compare.judge import Judged, judge
 from trainloop.compare.key import GRADIENT_STAGES, STAGES, Key, Stage, title
 from trainloop.compare.measure import difference, largest, largest_gap
 from trainloop.compare.record import Outputs, StepRecord, observe
-from trainloop.compare.replay import replay
+from trainloop.compare.replay import Replayed, replay
 from trainloop.compare.tally import Tally, has_nan, unequal
 from trainloop.data.pipeline import Batch
 from trainloop.random_state import RandomState
@@ -103,6 +103,8 @@ class Comparison:
     cases: list[str] = field(default_factory=list)
     weights_digest: str = ""
     free: FreeRunner = field(init=False)
+    _at: tuple[str, int] = ("config", 1)
+    """case and step that run now"""
     _evidence_of_case: dict[str, int] = field(default_factory=dict)
     _known_floors: dict[tuple[Stage, Key], float] = field(default_factory=dict)
 
@@ -117,7 +119,9 @@ class Comparison:
         try:
             self._run(batches, lr)
         except SideError as error:
-            self.failure = f"step {self.steps + 1} · {title(error.stage)} · {error.side}: {error.what}"
+            case, step = self._at
+            where = "" if case == "config" else f" ({case})"
+            self.failure = f"step {step} · {title(error.stage)} · {error.side}: {error.what}{where}"
 
     def _run(self, batches: Iterable[Batch], lr: Callable[[int], float]) -> None:
         reference, candidate = self.reference.side(), self.candidate.side()
@@ -125,6 +129,7 @@ class Comparison:
             if number == 0 and self.settings.cases:
                 with _streams_untouched(reference):
                     self._run_cases(batch, lr(0))
+            self._at = ("config", number + 1)
             standpoints = Standpoint.of(reference), Standpoint.of(candidate)
             record = observe(reference, batch, lr(number), case="config", step=number + 1)
             same = self._compare(record, (reference, standpoints[0]), (candidate, standpoints[1]))
@@ -139,11 +144,13 @@ class Comparison:
                 self.remarks["the optimizer cases were left out: one side takes no parameters without a model"] = None
             else:
                 self.cases.append(OPTIMIZER_CASES)
+                self._at = (OPTIMIZER_CASES, 1)
                 for standpoints, record in _with_standpoints(sides.reference, sides.candidate, observe_updates(sides)):
                     one, two = standpoints
                     self._compare(record, (sides.reference, one), (sides.candidate, two))
         if any(stage in self.settings.stages for stage in GRADIENT_STAGES):
             for name, blank in batch_cases(batch):
+                self._at = (name, 1)
                 reference, candidate = self.reference.side(), self.candidate.side()
                 standpoints = Standpoint.of(reference), Standpoint.of(candidate)
                 record = observe(reference, blank, lr, case=name, step=1)
@@ -157,9 +164,19 @@ class Comparison:
     def _compare(
         self, record: StepRecord, reference: tuple[Side, Standpoint], candidate: tuple[Side, Standpoint]
     ) -> bool:
-        """Replay a step with the candidate and judge it; return whether all bits agree."""
+        """Replay a step with the candidate and judge it; return whether all bits agree.
+
+        Raises:
+            SideError: a stage failed; those before it are judged all the same.
+        """
+        self._at = (record.case, record.step)
         stages = [stage for stage in self.settings.stages if stage in record.stages]
-        replayed = replay(candidate[0], record, stages)
+        failed: SideError | None = None
+        try:
+            replayed = replay(candidate[0], record, stages)
+        except SideError as error:
+            replayed, failed = Replayed(error.outputs), error
+            stages = [stage for stage in stages if stage in error.outputs]
         for stage, remark in replayed.remarks.items():
             self.remarks[f"{title(stage)}: the candidate did more than its task: {remark}"] = None
         if replayed.unmatched:
@@ -187,6 +204,8 @@ class Comparison:
         if different:
             where = tuple(dict.fromkeys(judged.stage for judged in different))
             self._keep(Differing(record, different[0], replayed.outputs, reference, candidate, evidence, where))
+        if failed is not None:
+            raise failed
         return not found
 
     def _keep(self, differing: Differing) -> None:
