@@ -8,6 +8,7 @@ assert verdict.passed, verdict.reason
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import time
@@ -147,12 +148,19 @@ class TrainingStep:
         return Implementation(name, self.title, bag, build, device=next(bag.parameters()).device)
 
     def _decays(self) -> bool:
-        optimizer = self.optimizer([nn.Parameter(torch.zeros(2, 2))])
-        return "weight_decay" in optimizer.param_groups[0]
+        optimizer = self._trial()
+        return optimizer is not None and "weight_decay" in optimizer.param_groups[0]
 
     def _own_title(self) -> str:
-        optimizer = self.optimizer([nn.Parameter(torch.zeros(2, 2))])
-        return f"{type(self.model).__name__}, {type(optimizer).__name__}{', on a tape' if self.tape else ''}"
+        optimizer = self._trial()
+        name = "an optimizer" if optimizer is None else type(optimizer).__name__
+        return f"{type(self.model).__name__}, {name}{', on a tape' if self.tape else ''}"
+
+    def _trial(self) -> Any:
+        """Return the optimizer over one small parameter; None if it cannot be built like that."""
+        with contextlib.suppress(Exception):
+            return self.optimizer([nn.Parameter(torch.zeros(2, 2))])
+        return None
 
 
 def compare(
@@ -188,7 +196,7 @@ def compare(
         The verdict; ``verdict.passed`` and ``verdict.reason`` are its short form.
 
     Raises:
-        UsageError: there is no batch, or the parameters of the two models cannot be matched.
+        UsageError: there is no batch, a side cannot be built, or the parameters of the two models cannot be matched.
     """
     began = time.perf_counter()
     one, two = _implementation(reference, REFERENCE), _implementation(candidate, CANDIDATE)

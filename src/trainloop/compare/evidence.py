@@ -36,11 +36,13 @@ class Standpoint:
         state: of the optimizers, under the reference's names.
         attributes: of each optimizer, see :func:`plain_attributes`.
         groups: of each optimizer, the numbers, texts and flags of its parameter groups; some count there.
+        number_kinds: int or float for the entries of ``state`` that are Python numbers.
     """
 
     state: OptimizerState
     attributes: list[dict[str, Any]]
     groups: list[list[dict[str, Any]]]
+    number_kinds: dict[tuple[str, str], type]
 
     @classmethod
     def of(cls, side: Side) -> Standpoint:
@@ -50,6 +52,7 @@ class Standpoint:
             state,
             [plain_attributes(optimizer) for optimizer in side.optimizers],
             [[plain_values(group) for group in optimizer.param_groups] for optimizer in side.optimizers],
+            side.number_kinds(),
         )
 
 
@@ -82,7 +85,7 @@ def forked(
         for group, values in zip(optimizer.param_groups, groups, strict=False):
             group.update(values)
     fork.entry_names = dict(side.entry_names)
-    fork.set_optimizer_state(standpoint.state, create=True)
+    fork.set_optimizer_state(standpoint.state, create=True, kinds=standpoint.number_kinds)
     fork.set_optimizer_state(before.optimizer, create=not standpoint.state)
     set_state(fork, before)
     return fork

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from trainloop.compare.names import Names, match_entries
+from trainloop.errors import TrainloopError, UsageError
 from trainloop.manual.rule import RuleTable
 from trainloop.stages import Stages
 
@@ -75,6 +76,9 @@ class Implementation:
             model: to copy; None takes the start weights.
             dtype: to convert its floating-point tensors to.
             exact: see ``build``.
+
+        Raises:
+            TrainloopError: it cannot be built.
         """
         own = copy.deepcopy(self.model if model is None else model)
         device = self.device
@@ -83,10 +87,20 @@ class Implementation:
         own = own.to(device) if dtype is None else own.to(device, dtype)
         for param in own.parameters():
             param.grad = None
-        stages, optimizers = self.build(own, exact)
+        stages, optimizers = self._built(own, exact)
         if self.forward_only:
             stages = dataclasses.replace(stages, backward=_nothing)
         return Side(self, own, stages, list(optimizers), device)
+
+    def _built(self, model: nn.Module, exact: bool) -> Built:
+        try:
+            return self.build(model, exact)
+        except TrainloopError:
+            raise
+        except Exception as error:
+            raise UsageError(
+                f"the {self.name} cannot be built", where=self.title, found=f"{type(error).__name__}: {error}"
+            ) from error
 
 
 @dataclass
@@ -154,9 +168,21 @@ class Side:
                     known_as = self.entry_names.get((name, str(entry)), str(entry))
                     if isinstance(value, Tensor):
                         found[name, known_as] = value
-                    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-                        found[name, known_as] = torch.tensor(float(value), dtype=torch.float64)
+                    elif _is_number(value):
+                        found[name, known_as] = _as_tensor(float(value))
         return found
+
+    def number_kinds(self) -> dict[tuple[str, str], type]:
+        """Return int or float for the entries of the optimizers' state that are Python numbers."""
+        names = {id(param): name for name, param in self.params().items()}
+        return {
+            (names[id(param)], self.entry_names.get((names[id(param)], str(entry)), str(entry))): type(value)
+            for optimizer in self.optimizers
+            for param, entries in _state_of(optimizer).items()
+            if id(param) in names and isinstance(entries, Mapping)
+            for entry, value in entries.items()
+            if _is_number(value)
+        }
 
     def learn_entry_names(self, reference: Mapping[tuple[str, str], Tensor]) -> None:
         """Find out how entries of the state are called on the reference side.
@@ -175,12 +201,19 @@ class Side:
         for optimizer in self.optimizers:
             _state_of(optimizer).clear()
 
-    def set_optimizer_state(self, values: Mapping[tuple[str, str], Tensor], *, create: bool = False) -> None:
+    def set_optimizer_state(
+        self,
+        values: Mapping[tuple[str, str], Tensor],
+        *,
+        create: bool = False,
+        kinds: Mapping[tuple[str, str], type] | None = None,
+    ) -> None:
         """Overwrite entries of the optimizers' state, where the bits differ.
 
         Args:
             values: by (parameter, entry).
             create: make entries that are not there yet; otherwise those are passed over.
+            kinds: int or float for those to be made that are Python numbers.
         """
         params = self.params()
         own_names = {(name, known_as): entry for (name, entry), known_as in self.entry_names.items()}
@@ -200,11 +233,24 @@ class Side:
                 if not create:
                     continue
                 state[param] = {}
-            _set_entry(state[param], own_names.get((name, entry), entry), value, param, create=create)
+            own_name, kind = own_names.get((name, entry), entry), (kinds or {}).get((name, entry))
+            if create and kind is not None:
+                state[param].setdefault(own_name, kind(0))
+            _set_entry(state[param], own_name, value, param, create=create)
 
 
 def _nothing(_loss: Tensor) -> None:
     """Leave the gradients as they are."""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _as_tensor(number: float) -> Tensor:
+    """Return a Python number in float32, as torch's optimizers keep their counts, if this loses nothing."""
+    single = torch.tensor(number, dtype=torch.float32)
+    return single if single.item() == number else torch.tensor(number, dtype=torch.float64)
 
 
 def _shapes_by_param(state: Mapping[tuple[str, str], Tensor]) -> dict[str, dict[str, torch.Size]]:

@@ -213,16 +213,16 @@ def _listed(names: Sequence[str]) -> str:
 
 def _state_lines(scene: Scene, source: Source, members: Sequence[str], script: Script) -> list[str]:
     """Keep what the optimizer remembered; return the lines that restore it."""
-    own = source.side.optimizer_state()
-    numbers, tensors = [], False
+    numbers: list[str] = []
+    tensors = False
     for (name, known_as), value in source.standpoint.state.items():
         if name not in members:
             continue
         fed = scene.record.before.optimizer.get((name, known_as))
         value = value if fed is None or fed.shape != value.shape else fed
         entry = _own_entry(source, name, known_as)
-        kind = _number_kind(source, name, entry)
-        if kind is not None and (name, known_as) in own:
+        kind = source.standpoint.number_kinds.get((name, known_as))
+        if kind is not None:
             numbers.append(
                 f"optimizer.state.setdefault(params[{code(name)}], {{}})[{code(entry)}] = {kind(value.item())!r}"
             )
@@ -230,16 +230,6 @@ def _state_lines(scene: Scene, source: Source, members: Sequence[str], script: S
             script.tensors[f"{source.name}.{name}.{entry}"] = value
             tensors = True
     return [*([f"restore(optimizer, params, {code(source.name)})"] if tensors else []), *numbers]
-
-
-def _number_kind(source: Source, name: str, entry: str) -> type | None:
-    """Return int or float where an entry is a Python number."""
-    param = source.side.params()[name]
-    for optimizer in source.side.optimizers:
-        value = getattr(optimizer, "state", {}).get(param, {}).get(entry)
-        if isinstance(value, (int, float)):
-            return type(value)
-    return None
 
 
 def _own_entry(source: Source, name: str, known_as: str) -> str:
