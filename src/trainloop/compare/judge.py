@@ -95,7 +95,8 @@ def judge(
         return Judged(stage, key, word, found, floor, reference_error, candidate_error)
     formula_error = largest_gap(oracle, twin)
     is_rounding = formula_error <= FORMULA_SHRINK * max(found.abs_err, floor)
-    visible = formula_error > ROUNDING_FACTOR * floor
+    # A twin that stands elsewhere than its candidate shows a difference that the candidate itself has not.
+    visible = formula_error > ROUNDING_FACTOR * floor and found.abs_err > floor
     word = "different" if visible and not is_rounding else "equal_up_to_rounding"
     hidden = word != "different" and not is_rounding
     return Judged(stage, key, word, found, floor, reference_error, candidate_error, formula_error, hidden)
