@@ -153,7 +153,8 @@ def _counted_not(scene: Scene) -> Predicted | None:
 
 
 def _sum_of(output: Tensor, args: Args, _kwargs: Kwargs) -> Tensor:
-    return output * (args[0].numel() / output.numel())
+    before: Tensor = args[0]
+    return output * (before.numel() / output.numel())
 
 
 def _gelu_tanh(_output: Tensor, args: Args, _kwargs: Kwargs) -> Tensor:

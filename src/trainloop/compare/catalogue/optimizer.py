@@ -363,10 +363,6 @@ def _decayed_grad(update: Update) -> Tensor:
     return sign * update.grad + (0.0 if _is_decoupled(update) else decay) * update.param
 
 
-def _batch_size(update: Update) -> float:
-    return float(update.batch_size)
-
-
 OPTIMIZER: tuple[Deviation, ...] = (
     step_deviation("eps inside the square root, before the bias correction", _eps_inside),
     step_deviation("eps inside the square root, after the bias correction", _eps_inside_corrected),
@@ -400,8 +396,6 @@ OPTIMIZER: tuple[Deviation, ...] = (
     step_deviation("decoupled weight decay without the lr", _decay_without_lr),
     step_deviation("weight decay applied after the update", _decay_after_update),
     step_deviation("weight decay applied to biases and whatever else is exempt", _decay_everywhere),
-    step_deviation("gradient summed instead of averaged", _grad_times(_batch_size)),
-    step_deviation("gradient averaged twice", _grad_times(lambda u: 1 / u.batch_size)),
     step_deviation("gradient with the wrong sign", _grad_times(lambda _: -1.0)),
     step_deviation("gradient applied twice", _grad_times(lambda _: 2.0)),
     step_deviation("stale gradient (that of the step before)", _stale_gradient),

@@ -40,7 +40,6 @@ class Update:
         step: number of this update of this parameter, 1 for the first.
         run_step: number of the step in the run.
         is_first: nothing was remembered before.
-        batch_size: images of the step.
         earlier_grad: the gradient of the step before; None if there was none.
         scene: where all this comes from.
     """
@@ -54,7 +53,6 @@ class Update:
     step: float
     run_step: int
     is_first: bool
-    batch_size: int
     earlier_grad: Tensor | None
     scene: Scene
     scalars: dict[str, Any] = field(default_factory=dict)
@@ -117,7 +115,9 @@ def updates(scene: Scene) -> Iterator[Update]:
         own = {entry: value for (owner, entry), value in record.before.optimizer.items() if owner == name}
         optimizer = _formula(constructor, group)
         start = param.double()
-        state = {entry: _exact(value, param) for entry, value in own.items()} or optimizer.init_state(start, group)
+        blank = optimizer.init_state(start, group)
+        # A count keeps its dtype; what the formula computes with is in float64.
+        state = {entry: value.to(blank[entry]) for entry, value in own.items() if entry in blank} or blank
         earlier = record.before.grads.get(name)
         yield Update(
             name=name,
@@ -129,7 +129,6 @@ def updates(scene: Scene) -> Iterator[Update]:
             step=state["step"].item() + 1 if "step" in state else (2.0 if own else 1.0),
             run_step=record.step,
             is_first=not own,
-            batch_size=len(record.batch.y),
             earlier_grad=None if earlier is None else earlier.double(),
             scene=scene,
         )
@@ -143,8 +142,3 @@ def _formula(constructor: type[Optimizer], group: dict[str, Any]) -> Optimizer:
     for name, value in optimizer.defaults.items():
         group.setdefault(name, value)
     return optimizer
-
-
-def _exact(value: Tensor, param: Tensor) -> Tensor:
-    """Return an entry of the state in float64; a count or a product keeps the dtype that the optimizers give it."""
-    return value.double() if value.shape == param.shape and value.dim() else value.clone()
