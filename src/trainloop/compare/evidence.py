@@ -22,10 +22,19 @@ from torch import Tensor, nn
 from trainloop.compare.guard import SideError
 from trainloop.compare.implementation import Implementation, OptimizerState, Side, plain_attributes, plain_values
 from trainloop.compare.key import GRADIENT_STAGES, Key, Stage
-from trainloop.compare.measure import largest_gap
+from trainloop.compare.measure import largest, largest_gap
 from trainloop.compare.record import Outputs, State, StepRecord
 from trainloop.compare.replay import replay, set_state
 from trainloop.data.pipeline import Batch
+from trainloop.tolerance import ROUNDING_FACTOR
+
+Differs = Mapping[tuple[Stage, Key], Tensor | None]
+"""the tensors whose bits differ → what the candidate has"""
+REPEATED_WITHIN = 0.5
+"""of a difference: a copy that departs from the candidate by more than this share of it does not do what the candidate does"""
+FORGETFUL = (
+    "a copy of it does something else than itself, so it remembers what the state of its optimizers does not hold"
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,7 @@ def gather(
     reference: tuple[Side, Standpoint],
     candidate: tuple[Side, Standpoint],
     stages: Collection[Stage],
-    differing: Collection[tuple[Stage, Key]],
+    differing: Differs,
 ) -> Evidence:
     """Compute the oracle, the twin and the noise of a recorded step.
 
@@ -126,7 +135,7 @@ def gather(
         reference: the side, and where it stood before the step.
         candidate: likewise.
         stages: those that evidence is needed for.
-        differing: the tensors whose bits differ.
+        differing: the tensors whose bits differ, as the candidate has them.
 
     Raises:
         SideError: the reference cannot compute in float64.
@@ -143,11 +152,42 @@ def gather(
     if differing:
         try:
             twin = _only(_exact(record, *candidate, stages), differing)
+            if _is_far(record, oracle, differing) and not _repeats(record, *candidate, stages, differing):
+                twin, refusal = {}, FORGETFUL
         except SideError as error:
             refusal = error.what
     noise, variants = _noise(record, *reference, stages)
     record.random_after.rewind()
     return Evidence(errors, oracle, twin, refusal, noise, variants)
+
+
+def _is_far(record: StepRecord, oracle: Outputs, differing: Differs) -> bool:
+    """Whether the candidate errs by more than the reference does, so that it takes a twin to call it rounding."""
+    for (stage, key), value in differing.items():
+        exact, reference = oracle.get(stage, {}).get(key), record.outputs[stage].get(key)
+        if exact is None or reference is None:
+            continue
+        unit = torch.finfo(reference.dtype if reference.is_floating_point() else torch.float32).eps * largest(reference)
+        if largest_gap(value, exact) > ROUNDING_FACTOR * max(unit, largest_gap(reference, exact)):
+            return True
+    return False
+
+
+def _repeats(
+    record: StepRecord, side: Side, standpoint: Standpoint, stages: Collection[Stage], differing: Differs
+) -> bool:
+    """Whether a copy of the candidate, in the precision of the run, does again what the candidate did.
+
+    If not, it remembers more than a copy can be given (a gradient of an earlier step, say), and a copy in float64 would
+    acquit it of what it did.
+    """
+    again = replay(forked(side.of, side, record.before, standpoint), record, stages).outputs
+    return all(
+        largest_gap(again[stage].get(key), value)
+        <= REPEATED_WITHIN * largest_gap(record.outputs[stage].get(key), value)
+        for (stage, key), value in differing.items()
+        if stage in again
+    )
 
 
 def _only(outputs: Outputs, wanted: Collection[tuple[Stage, Key]]) -> Outputs:

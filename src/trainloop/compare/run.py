@@ -227,7 +227,7 @@ class Comparison:
         reference: tuple[Side, Standpoint],
         candidate: tuple[Side, Standpoint],
         stages: Collection[Stage],
-        found: Sequence[tuple[Stage, Key, object]],
+        found: Sequence[tuple[Stage, Key, torch.Tensor | None]],
     ) -> Evidence | None:
         """Return the evidence that a step needs; for a step without a difference the first one of each case."""
         if self.settings.exact:
@@ -240,7 +240,8 @@ class Comparison:
         else:
             return None
         self._evidence_of_case[record.case] = given + 1
-        evidence = gather(record, reference, candidate, wanted, {(stage, key) for stage, key, _ in found})
+        differing = {(stage, key): value for stage, key, value in found}
+        evidence = gather(record, reference, candidate, wanted, differing)
         if evidence.twin_refusal:
             self.remarks[f"the candidate does not compute in float64: {evidence.twin_refusal}"] = None
         if not given:
