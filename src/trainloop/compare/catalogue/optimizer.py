@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from trainloop.compare.catalogue.scene import Deviation, deviation
@@ -42,7 +43,8 @@ def _root_of_raised(update: Update, raised_by: float) -> Updated | None:
     keep = shrink(update)
     if not keep:
         return None
-    update.state = {**update.state, entry: update.state[entry] + raised_by / keep}
+    before = update.full_state()
+    update.state = {**before, entry: before[entry] + raised_by / keep}
     update.group["eps"] = 0.0
     param, state = update.apply()
     return param, {**state, entry: state[entry] - raised_by}
@@ -79,27 +81,61 @@ def _eps_times(factor: float) -> Change:
 # Bias correction
 
 
+def _rescaled(update: Update, *, lr: float, eps: float = 1.0) -> Updated:
+    """Run the update with lr and eps times a factor, and what a decoupled decay removes as it should be."""
+    update.group["lr"] = lr * update.group["lr"]
+    if _is_decoupled(update):
+        update.group["weight_decay"] = update.group["weight_decay"] / lr
+    if "eps" in update.group:
+        update.group["eps"] = eps * update.group["eps"]
+    return update.apply()
+
+
+def _corrections(update: Update) -> tuple[float, float]:
+    """Return 1 − β₁ᵗ and √(1 − β₂ᵗ)."""
+    beta1, beta2 = update.group["betas"]
+    return 1 - beta1**update.step, (1 - beta2**update.step) ** 0.5
+
+
 def _no_correction(first: bool, second: bool) -> Change:
+    """Undo one correction or both.
+
+    With lr (1 − β₁ᵗ) the first is gone, and √v + eps = √(1 − β₂ᵗ) (√v / √(1 − β₂ᵗ) + eps / √(1 − β₂ᵗ)) shows how to undo
+    the second.
+    """
+
     def change(update: Update) -> Updated | None:
         if update.kind == "Adamax" and first and not second:
-            update.scalars["step_size"] = update.group["lr"]
-            return update.apply()
+            return _rescaled(update, lr=_corrections(update)[0])
         if update.kind not in ("Adam", "AdamW"):
             return None
-        if first:
-            update.scalars["step_size"] = update.group["lr"]
-        if second:
-            update.scalars["correction2_sqrt"] = 1.0
-        return update.apply()
+        one, two = _corrections(update)
+        return _rescaled(update, lr=(one if first else 1) / (two if second else 1), eps=1 / two if second else 1.0)
 
     return change
 
 
 def _correction_without_root(update: Update) -> Updated | None:
+    """√v / (1 − β₂ᵗ) + eps = (√v / √(1 − β₂ᵗ) + eps √(1 − β₂ᵗ)) / √(1 − β₂ᵗ)."""
     if update.kind not in ("Adam", "AdamW"):
         return None
-    update.scalars["correction2_sqrt"] = 1 - update.group["betas"][1] ** update.step
-    return update.apply()
+    _, two = _corrections(update)
+    return _rescaled(update, lr=two, eps=two)
+
+
+def _correction_with_plus(place: int) -> Change:
+    """1 + βᵗ instead of 1 − βᵗ."""
+
+    def change(update: Update) -> Updated | None:
+        if update.kind not in ("Adam", "AdamW"):
+            return None
+        beta, right = update.group["betas"][place], _corrections(update)[place]
+        wrong = 1 + beta**update.step
+        if place == 0:
+            return _rescaled(update, lr=right / wrong)
+        return _rescaled(update, lr=wrong**0.5 / right, eps=wrong**0.5 / right)
+
+    return change
 
 
 def _counted_late(by: int) -> Change:
@@ -123,14 +159,14 @@ def _counted_by_run(update: Update) -> Updated | None:
 def _dampening_at_once(update: Update) -> Updated | None:
     if not update.is_first or not update.group.get("dampening") or not update.group.get("momentum"):
         return None
-    update.scalars["grad_share"] = 1.0 - update.group["dampening"]
+    update.state = {"momentum_buffer": torch.zeros_like(update.param)}
     return update.apply()
 
 
 def _no_dampening(update: Update) -> Updated | None:
     if update.is_first or not update.group.get("dampening") or not update.group.get("momentum"):
         return None
-    update.scalars["grad_share"] = 1.0
+    update.group["dampening"] = 0.0
     return update.apply()
 
 
@@ -138,15 +174,16 @@ def _dampened_though_not_asked(update: Update) -> Updated | None:
     """Run momentum as a running mean: the gradient enters with 1 − μ."""
     if update.kind != "SGD" or not update.group["momentum"] or update.group["dampening"]:
         return None
-    update.scalars["grad_share"] = 1.0 - update.group["momentum"]
+    update.state = update.state or {"momentum_buffer": torch.zeros_like(update.param)}
+    update.group["dampening"] = update.group["momentum"]
     return update.apply()
 
 
 def _starts_with_gradient(update: Update) -> Updated | None:
     entry = FIRST_MOMENT.get(update.kind, "")
-    if not update.is_first or entry not in update.state:
+    if not update.is_first or entry not in (before := update.full_state()):
         return None
-    update.state = {**update.state, entry: _decayed_grad(update)}
+    update.state = {**before, entry: _decayed_grad(update)}
     return update.apply()
 
 
@@ -155,7 +192,7 @@ def _lr_inside_buffer(update: Update) -> Updated | None:
         return None
     lr = update.group["lr"]
     update.grad, update.group["weight_decay"] = lr * update.grad, lr * update.group["weight_decay"]
-    update.scalars["lr"] = 1.0
+    update.group["lr"] = 1.0
     return update.apply()
 
 
@@ -211,6 +248,37 @@ def _maximum_forgotten(update: Update) -> Updated | None:
     return param, {**state, "max_exp_avg_sq": state["exp_avg_sq"]}
 
 
+def _first_moment_negated(update: Update) -> Updated | None:
+    """With m ← β₁ m − (1 − β₁) g: the gradient enters the first moment with the wrong sign, the second as it should."""
+    entry = FIRST_MOMENT.get(update.kind, "")
+    if update.kind not in ("Adam", "AdamW"):
+        return None
+    before = update.full_state()
+    beta1 = update.group["betas"][0]
+    if not beta1:
+        return None
+    _, right = update.apply()
+    wrong = 2 * beta1 * before[entry] - right[entry]
+    # The state that leads to the wrong moment by the right formula.
+    update.state = {**before, entry: before[entry] + (wrong - right[entry]) / beta1}
+    return update.apply()
+
+
+def _second_moment_negated(update: Update) -> Updated | None:
+    """With v ← β₂ v − (1 − β₂) g²; where it gets negative its root is no number."""
+    if update.kind not in SECOND_MOMENT or update.kind == "Adagrad":
+        return None
+    entry, shrink = SECOND_MOMENT[update.kind]
+    keep = shrink(update)
+    if not keep:
+        return None
+    before = update.full_state()
+    _, right = update.apply()
+    wrong = 2 * keep * before[entry] - right[entry]
+    update.state = {**before, entry: before[entry] + (wrong - right[entry]) / keep}
+    return update.apply()
+
+
 # Weight decay
 
 
@@ -249,9 +317,10 @@ def _decoupled(update: Update) -> Updated | None:
 
 
 def _decay_without_lr(update: Update) -> Updated | None:
-    if not update.group.get("weight_decay") or not _is_decoupled(update) or "decay" not in update.numbers():
+    if not update.group.get("weight_decay") or not _is_decoupled(update):
         return None
-    update.scalars["decay"] = 1 - update.group["weight_decay"]
+    update.param = update.param * (1 - update.group["weight_decay"])
+    update.group["weight_decay"] = 0.0
     return update.apply()
 
 
@@ -373,6 +442,8 @@ OPTIMIZER: tuple[Deviation, ...] = (
     step_deviation("bias correction of the first moment missing", _no_correction(True, False)),
     step_deviation("bias correction of the second moment missing", _no_correction(False, True)),
     step_deviation("bias correction of the second moment without its root", _correction_without_root),
+    step_deviation("bias correction of the first moment with 1 + βᵗ", _correction_with_plus(0)),
+    step_deviation("bias correction of the second moment with 1 + βᵗ", _correction_with_plus(1)),
     step_deviation("bias correction off by one step", _counted_late(1), _counted_late(-1)),
     step_deviation("one step count for all parameters, also for steps without a gradient", _counted_by_run),
     step_deviation("dampening applied on the first step (momentum buffer initialised with zero)", _dampening_at_once),
@@ -388,6 +459,8 @@ OPTIMIZER: tuple[Deviation, ...] = (
     step_deviation("momentum missing", _no_momentum),
     step_deviation("betas exchanged", _betas_exchanged),
     step_deviation("amsgrad without the maximum", _maximum_forgotten),
+    step_deviation("gradient enters the first moment with the wrong sign", _first_moment_negated),
+    step_deviation("squared gradient enters the second moment with the wrong sign", _second_moment_negated),
     step_deviation("weight decay applied twice", _decay_times(2.0)),
     step_deviation("weight decay missing", _decay_times(0.0)),
     step_deviation("weight decay with the wrong sign", _decay_times(-1.0)),

@@ -1,13 +1,13 @@
 """The optimizer step carried out anew: one parameter with everything that its update depends on.
 
-A deviation changes something small of it (the gradient, a setting, one of the numbers of the step, the state) and runs the
-written-out formula of :mod:`trainloop.manual.optim` on it, in float64.
+A deviation changes something small of it (the gradient, a setting, the state, the count of steps) and lets ``torch.optim``
+update it, in float64. It is torch's formula and not ours, because ours is what a reader may have broken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from trainloop.compare.catalogue.scene import Predicted, Scene
 from trainloop.compare.key import Key
-from trainloop.manual.optim import OPTIMIZERS, Optimizer
 
-BY_CLASS = {constructor.__name__: constructor for constructor in OPTIMIZERS.values()}
-"""torch's class and ours have the same name"""
 FIRST_MOMENT = {
     **{"SGD": "momentum_buffer", "Muon": "momentum_buffer", "RMSprop": "momentum_buffer"},
     **dict.fromkeys(("Adam", "AdamW", "NAdam", "RAdam", "Adamax"), "exp_avg"),
 }
+COUNTS = ("step", "mu_product", "eta", "mu")
+"""entries of a state that are numbers, with a dtype of their own"""
+SWITCHES = ("foreach", "fused", "capturable", "differentiable")
 Updated = tuple[Tensor, dict[str, Tensor]]
 
 
@@ -32,53 +32,70 @@ class Update:
 
     Args:
         name: of the parameter.
-        optimizer: gives the formula; its own parameters and state are not touched.
+        kind: name of the optimizer's class.
         param: before the step, float64.
         grad: float64.
-        state: before the step, or what the optimizer would begin with.
+        state: before the step; empty when nothing is remembered yet.
         group: settings; a copy that may be changed.
-        step: number of this update of this parameter, 1 for the first.
         run_step: number of the step in the run.
-        is_first: nothing was remembered before.
         earlier_grad: the gradient of the step before; None if there was none.
         scene: where all this comes from.
     """
 
     name: str
-    optimizer: Optimizer
+    kind: str
     param: Tensor
     grad: Tensor
     state: dict[str, Tensor]
     group: dict[str, Any]
-    step: float
     run_step: int
-    is_first: bool
     earlier_grad: Tensor | None
     scene: Scene
-    scalars: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def kind(self) -> str:
-        """Return the name of the optimizer's class."""
-        return type(self.optimizer).__name__
+    def is_first(self) -> bool:
+        """Whether nothing is remembered yet."""
+        return not self.state
 
-    def numbers(self, step: float | None = None) -> dict[str, Any]:
-        """Return the numbers of the update, as the formula computes them, with ``scalars`` laid over them.
-
-        Args:
-            step: number of the update; None takes the right one.
-        """
-        computed = self.optimizer.scalars(self.group, self.state, self.step if step is None else step)
-        return {**computed, **self.scalars}
+    @property
+    def step(self) -> float:
+        """Return the number of this update of this parameter, 1 for the first."""
+        return self.state["step"].item() + 1 if "step" in self.state else (1.0 if self.is_first else 2.0)
 
     def apply(self, *, step: float | None = None) -> Updated:
         """Return the new parameter and the new state.
 
         Args:
-            step: number of the update for the numbers that depend on it; None takes the right one.
+            step: number of the update for the numbers that depend on it; None takes the right one. The count that is
+                remembered is right in any case.
         """
-        param, new = self.optimizer.update(self.param, self.grad, self.state, self.numbers(step), self.group)
-        return param, new
+        param = nn.Parameter(self.param.clone())
+        param.grad = self.grad.clone()
+        settings = {name: value for name, value in self.group.items() if name not in ("initial_lr", "lr_scale")}
+        optimizer = getattr(torch.optim, self.kind)([param])
+        optimizer.param_groups[0].update(settings)
+        right = self.step
+        before = self.full_state() if step is not None and self.is_first else self.state
+        if before:
+            optimizer.state[param].update({entry: value.clone() for entry, value in before.items()})
+            if step is not None:
+                optimizer.state[param]["step"].fill_(step - 1)
+        optimizer.step()
+        state = {entry: value for entry, value in optimizer.state[param].items() if isinstance(value, Tensor)}
+        if "step" in state:
+            state["step"] = torch.full_like(state["step"], right)
+        return param.detach(), state
+
+    def full_state(self) -> dict[str, Tensor]:
+        """Return what is remembered, or what the optimizer would begin with: zeros, and counts of their own."""
+        if self.state:
+            return self.state
+        _, after = self.apply()
+        blank = {"step": 0.0, "mu_product": 1.0, "mu": 1.0, "eta": self.group["lr"]}
+        return {
+            entry: torch.full_like(value, blank[entry]) if entry in COUNTS else torch.zeros_like(value)
+            for entry, value in after.items()
+        }
 
 
 Change = Callable[[Update], Updated | None]
@@ -103,42 +120,33 @@ def predicted_by(change: Change) -> Callable[[Scene], Predicted | None]:
 
 
 def updates(scene: Scene) -> Iterator[Update]:
-    """Yield the update of each parameter that has a gradient and a known optimizer."""
+    """Yield the update of each parameter that has a gradient and an optimizer that torch has too."""
     record = scene.differing.record
     grads = record.grads_after("sync")
     for name, param in record.before.params.items():
         grad, settings = grads.get(name), record.settings.get(name)
-        constructor = BY_CLASS.get(str(settings["optimizer"])) if settings else None
-        if grad is None or settings is None or constructor is None:
+        if grad is None or settings is None or not hasattr(torch.optim, str(settings["optimizer"])):
             continue
-        group = {key: value for key, value in settings.items() if key != "optimizer"}
-        own = {entry: value for (owner, entry), value in record.before.optimizer.items() if owner == name}
-        optimizer = _formula(constructor, group)
-        start = param.double()
-        blank = optimizer.init_state(start, group)
-        # A count keeps its dtype; what the formula computes with is in float64.
-        state = {entry: value.to(blank[entry]) for entry, value in own.items() if entry in blank} or blank
+        if settings["optimizer"] == "Muon" and param.dim() != 2:
+            continue  # torch's takes matrices only
         earlier = record.before.grads.get(name)
         yield Update(
             name=name,
-            optimizer=optimizer,
-            param=start,
+            kind=str(settings["optimizer"]),
+            param=param.double(),
             grad=grad.double(),
-            state=state,
-            group=group,
-            step=state["step"].item() + 1 if "step" in state else (2.0 if own else 1.0),
+            state={
+                entry: value.clone() if entry in COUNTS else value.double()
+                for (owner, entry), value in record.before.optimizer.items()
+                if owner == name
+            },
+            group={**{key: value for key, value in settings.items() if key != "optimizer"}, **_readable(settings)},
             run_step=record.step,
-            is_first=not own,
             earlier_grad=None if earlier is None else earlier.double(),
             scene=scene,
         )
 
 
-def _formula(constructor: type[Optimizer], group: dict[str, Any]) -> Optimizer:
-    """Return an optimizer over a parameter that nobody needs, with the settings as its defaults."""
-    shape = (1,) * max(1, constructor.fewest_dims)
-    optimizer = constructor([nn.Parameter(torch.zeros(shape))])  # type: ignore[call-arg]
-    optimizer.defaults = {**optimizer.defaults, **group}
-    for name, value in optimizer.defaults.items():
-        group.setdefault(name, value)
-    return optimizer
+def _readable(settings: dict[str, Any]) -> dict[str, bool]:
+    """Return the switches that choose torch's loop over parameters."""
+    return {name: False for name in SWITCHES if name in settings}
