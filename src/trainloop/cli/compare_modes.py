@@ -70,7 +70,7 @@ Reproduction = Annotated[
 SelfTest = Annotated[
     bool, typer.Option("--self-test", help="Instead: compare steps with known faults, which must all be found.")
 ]
-SelfTestShort = Annotated[bool, typer.Option("--self-test-short", help="The same with a few of the faults.")]
+SelfTestShort = Annotated[bool, typer.Option("--self-test-short", help="The same without what takes long.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict line alone.")]
 
 
@@ -189,7 +189,7 @@ def _run_self_test(outputs: Outputs, *, short: bool) -> int:
     from trainloop.report.strict_json import strict_json
 
     report = self_test(short=short, announce=outputs.announce)
-    text = strict_json(dataclasses.asdict(report))
+    text = strict_json({"passed": report.passed, **dataclasses.asdict(report)})
     if outputs.printed:
         typer.echo(text)
     else:
