@@ -113,3 +113,12 @@ def training_step():
         return TrainingStep(model, partial(optimizer, **{"lr": 0.1, **settings}), **(step or {}))
 
     return make
+
+
+@pytest.fixture
+def one_thread():
+    """Compute with one thread: for tensors as small as these, two only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

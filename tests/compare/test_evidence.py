@@ -18,6 +18,8 @@ from trainloop.compare.record import State, observe
 from trainloop.compare.replay import replay
 from trainloop.data.pipeline import Batch
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9, foreach=False)
 LOSS = Key("loss")
 

@@ -17,6 +17,8 @@ from trainloop.compare.replay import replay
 from trainloop.compare.tally import unequal
 from trainloop.loop.step import train_step
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture
 def follow(training_step, batches):

@@ -17,6 +17,8 @@ from trainloop.data.pipeline import Batch
 from trainloop.loop.step import train_step
 from trainloop.report.weights import weights_sha256
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def net(p=0.5):
     torch.manual_seed(0)

@@ -18,6 +18,8 @@ from trainloop.compare.replay import Replayed, differing, put_exactly, replay
 from trainloop.compare.tally import unequal
 from trainloop.data.pipeline import Batch
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 class Net(nn.Module):
     """Three layers and a factor on the output of the second, so that a forward can be wrong in the middle."""

@@ -23,6 +23,8 @@ from trainloop.errors import UsageError
 from trainloop.loop.step import train_step
 from trainloop.report.weights import weights_sha256
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
 SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9, foreach=False)
 
@@ -71,11 +73,10 @@ def tensors(verdict):
     ],
     ids=["autograd", "tape", "dropout", "parts", "clipping", "channels last", "adamw"],
 )
-@pytest.mark.parametrize("cases", [False, True], ids=["steps alone", "with cases"])
-def test_the_reference_ends_at_the_bits_of_an_unobserved_run(changes, cases):
-    reference = step(**changes)
+def test_the_reference_ends_at_the_bits_of_an_unobserved_run(changes):
+    reference, candidate = step(**changes), step(**{**changes, "tape": True})
     torch.manual_seed(3)
-    verdict = compare(reference, step(**changes, tape=True) if not changes else reference, images(), cases=cases)
+    verdict = compare(reference, candidate, images())
     torch.manual_seed(3)
     alone = reference.implementation(REFERENCE).side()
     for batch in _as_batches(images()):
@@ -91,9 +92,8 @@ def test_a_candidate_that_differs_does_not_reach_the_reference():
     assert verdict.weights_sha256 == same.weights_sha256
 
 
-@pytest.mark.parametrize("mode", ["builtin", "manual"])
 @pytest.mark.parametrize(
-    "extra", [[], ["train.accumulation_steps=2", "train.clip_grad_norm=0.5"]], ids=["plain", "parts"]
+    ("mode", "extra"), [("builtin", []), ("manual", ["train.accumulation_steps=2", "train.clip_grad_norm=0.5"])]
 )
 def test_the_reference_of_a_config_ends_at_the_weights_of_its_own_run(mode, extra, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -425,8 +425,8 @@ def test_where_every_bit_counts_rounding_is_a_difference():
 
 
 def test_the_cases_leave_the_random_streams_alone():
-    torch.manual_seed(5)
-    with_cases = compare(step(model=Net(p=0.5)), step(model=Net(p=0.5)), images(), cases=True).weights_sha256
-    torch.manual_seed(5)
-    without = compare(step(model=Net(p=0.5)), step(model=Net(p=0.5)), images(), cases=False).weights_sha256
-    assert with_cases == without
+    sides, found = [step(model=Net(p=0.5)) for _ in range(2)], []
+    for cases in (True, False):
+        torch.manual_seed(5)
+        found.append(compare(*sides, images(), cases=cases).weights_sha256)
+    assert found[0] == found[1]
