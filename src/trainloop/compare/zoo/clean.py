@@ -31,7 +31,7 @@ LR = 0.01
 FORMS: dict[str, type[FastForm]] = {"foreach": ForeachForm, "compiled": CompiledForm}
 VISION = {"squeezenet1_1": 17, "shufflenet_v2_x0_5": 32, "mobilenet_v3_small": 32, "mnasnet0_5": 32, "resnet18": 32}
 """networks of torchvision → the side of the images"""
-OWN_SIDE = 32
+OWN_SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,13 @@ class Clean:
         name: what is compared.
         make: builds both.
         short: belongs to the short form of the self-test.
+        threads: that the comparison runs on; None leaves the process's number.
     """
 
     name: str
     make: Callable[[], Pair]
     short: bool = False
+    threads: int | None = 1
 
 
 class InForm:
@@ -69,7 +71,9 @@ def clean_pairs() -> Iterator[Clean]:
         yield from _of_optimizer(name)
     yield from _SAME
     for name in MODELS:
-        yield Clean(f"{name}: autograd and the tape", partial(_own_model, name), name in ("small_cnn", "resnet20"))
+        yield Clean(
+            f"{name}: autograd and the tape", partial(_own_model, name), name in ("small_cnn", "resnet20"), None
+        )
     for name, side in VISION.items():
         yield Clean(f"{name}: autograd and the tape", partial(_vision, name, side), name == "squeezenet1_1")
 
@@ -90,7 +94,7 @@ def _of_optimizer(name: str) -> Iterator[Clean]:
         def in_form(params: Any, form: type[FastForm] = form) -> InForm:
             return InForm(form, ours(params, **settings))
 
-        short = title == "foreach" or name == "sgd"
+        short = name == "sgd" or (name, title) == ("adamw", "foreach")
         yield Clean(f"{name}: torch's and the {title} form", partial(_over_net, name, twin, in_form), short)
 
 
@@ -200,7 +204,7 @@ _SAME: tuple[Clean, ...] = (
     Clean("convolutions and norm: the library's kernels and the formulas", partial(_forms, cnn), short=True),
     Clean("poolings: the library's kernels and the formulas", partial(_forms, plain_cnn), short=True),
     Clean("one batch and three parts", _in_parts, short=True),
-    Clean("as many threads, and one", partial(_with, cnn, threads=1), short=True),
+    Clean("as many threads, and one", partial(_with, cnn, threads=1), short=True, threads=None),
     Clean("contiguous and channels_last", _channels_last, short=True),
     Clean("torch's clipping and ours, of long gradients", partial(_clipping, 0.1), short=True),
     Clean("torch's clipping and ours, of short gradients", partial(_clipping, 1e6), short=True),

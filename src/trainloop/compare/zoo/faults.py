@@ -28,3 +28,6 @@ FAULTS: tuple[Fault, ...] = (
     *faults_of_updates.FAULTS,
     *faults_unknown.FAULTS,
 )
+
+SHORT: tuple[Fault, ...] = FAULTS[::3]
+"""of the short form: some of every family"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainloop.compare.zoo.fault import UNKNOWN, Fault
+from trainloop.compare.zoo.fault import PARAM, UNKNOWN, Fault
 from trainloop.compare.zoo.faults_of_optimizers import DECAY, DECOUPLED, EPS_INSIDE, NO_FIRST, edited
 
 ADAM_EPS = 'exp_avg_sq.sqrt() / scalars["correction2_sqrt"] + group["eps"]'
@@ -38,9 +38,12 @@ OF_ADAM: tuple[Fault, ...] = (
     edited(
         "adam",
         "the betas swapped",
-        (('beta1, beta2 = group["betas"]', 'beta2, beta1 = group["betas"]'),),
+        (
+            ('beta1, beta2 = group["betas"]', 'beta2, beta1 = group["betas"]'),
+            ("lr, (beta1, beta2) =", "lr, (beta2, beta1) ="),
+        ),
         ("betas exchanged",),
-        within="update",
+        tensor=rf"exp_avg of {PARAM}",  # the corrections undo it in the first update
     ),
     edited(
         "adam",

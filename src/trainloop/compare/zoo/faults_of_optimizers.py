@@ -164,8 +164,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     edited(
         "sgd",
-        "the lr of the defaults, not of the group",
-        (('"lr": group["lr"],', '"lr": self.defaults["lr"],'),),
+        "the lr of the first group for all",
+        (('"lr": group["lr"],', '"lr": self.param_groups[0]["lr"],'),),
         ("the lr of the first group used for every group",),
         within="scalars",
     ),
