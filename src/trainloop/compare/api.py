@@ -81,9 +81,7 @@ class TrainingStep:
             device=device,
             optimizer_cases=lambda bag, changes: self._over_bag(name, bag, changes),
             decays=self._decays(),
-            with_rules=lambda rules: dataclasses.replace(self, tape=True, rules=rules, backward=None).implementation(
-                name
-            ),
+            by_autograd=lambda: dataclasses.replace(self, tape=False, backward=None).implementation(name),
         )
 
     def _build(self, model: nn.Module, _exact: bool) -> Built:

@@ -20,8 +20,7 @@ from trainloop.config.optimizers import GroupConfig
 from trainloop.config.schema import RunConfig
 from trainloop.data.pipeline import Batch
 from trainloop.device import choose_device, set_knobs
-from trainloop.manual.rule import RuleTable
-from trainloop.stages import build_stages, exact_variant, recorded_variant
+from trainloop.stages import autograd_variant, build_stages, exact_variant
 from trainloop.stages.context import StageContext, Substitutes
 
 
@@ -109,9 +108,8 @@ def of_config(
     def optimizer_cases(bag: nn.Module, changes: Mapping[str, Any]) -> Implementation:
         return of_config(name, title, config_of_cases(config, changes), bag, substitutes=substitutes)
 
-    def with_rules(rules: RuleTable) -> Implementation:
-        recorded = dataclasses.replace(substitutes or Substitutes(), rules=rules)
-        return of_config(name, title, recorded_variant(config), model, substitutes=recorded, names=names)
+    def by_autograd() -> Implementation:
+        return of_config(name, title, autograd_variant(config), model, substitutes=substitutes, names=names)
 
     if config.train.channels_last:
         model = model.to(memory_format=torch.channels_last)
@@ -127,7 +125,7 @@ def of_config(
         channels_last=config.train.channels_last,
         names=names or Names(),
         optimizer_cases=optimizer_cases,
-        with_rules=with_rules,
+        by_autograd=by_autograd,
         decays=getattr(substitutes and substitutes.optimizer, "decays", True),
     )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +18,6 @@ from torch import Tensor, nn
 
 from trainloop.compare.names import Names, match_entries
 from trainloop.errors import TrainloopError, UsageError
-from trainloop.manual.rule import RuleTable
 from trainloop.stages import Stages
 
 Built = tuple[Stages, Sequence[Any]]
@@ -47,8 +45,7 @@ class Implementation:
         names: how its parameters and modules are called on the reference side.
         optimizer_cases: makes it over a bag of parameters instead of a model, for the cases of ``cases.py``; None where
             there is no way.
-        with_rules: makes it with forward, loss and backward on a tape of other rules; None where there is no way.
-        forward_only: the backward does nothing.
+        by_autograd: makes it with forward, loss and backward by autograd; None where there is no way.
         decays: its optimizer knows weight decay.
         lr_factor: its own lr divided by the reference's.
     """
@@ -64,8 +61,7 @@ class Implementation:
     channels_last: bool | None = None
     names: Names = field(default_factory=Names)
     optimizer_cases: Callable[[nn.Module, Mapping[str, Any]], Implementation] | None = None
-    with_rules: Callable[[RuleTable], Implementation] | None = None
-    forward_only: bool = False
+    by_autograd: Callable[[], Implementation] | None = None
     decays: bool = True
     lr_factor: float = 1.0
 
@@ -88,8 +84,6 @@ class Implementation:
         for param in own.parameters():
             param.grad = None
         stages, optimizers = self._built(own, exact)
-        if self.forward_only:
-            stages = dataclasses.replace(stages, backward=_nothing)
         return Side(self, own, stages, list(optimizers), device)
 
     def _built(self, model: nn.Module, exact: bool) -> Built:
@@ -237,10 +231,6 @@ class Side:
             if create and kind is not None:
                 state[param].setdefault(own_name, kind(0))
             _set_entry(state[param], own_name, value, param, create=create)
-
-
-def _nothing(_loss: Tensor) -> None:
-    """Leave the gradients as they are."""
 
 
 def _is_number(value: object) -> bool:

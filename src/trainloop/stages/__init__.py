@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from trainloop.stages.average import AVERAGE
-from trainloop.stages.registry import STAGES, Stages, build_stages, exact_variant, recorded_variant, stage_modes
+from trainloop.stages.registry import STAGES, Stages, autograd_variant, build_stages, exact_variant, stage_modes
 
-__all__ = ["AVERAGE", "STAGES", "Stages", "build_stages", "exact_variant", "recorded_variant", "stage_modes"]
+__all__ = ["AVERAGE", "STAGES", "Stages", "autograd_variant", "build_stages", "exact_variant", "stage_modes"]

@@ -80,7 +80,7 @@ def exact_variant(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"train": train, "stages": stages})
 
 
-def recorded_variant(config: RunConfig) -> RunConfig:
-    """Return the same run with forward, loss and backward on the tape."""
-    stages = config.stages.model_copy(update=dict.fromkeys(DIFFERENTIATED_TOGETHER, "manual"))
+def autograd_variant(config: RunConfig) -> RunConfig:
+    """Return the same run with forward, loss and backward by autograd."""
+    stages = config.stages.model_copy(update=dict.fromkeys(DIFFERENTIATED_TOGETHER, "builtin"))
     return config.model_copy(update={"stages": stages})

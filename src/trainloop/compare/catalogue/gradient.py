@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainloop.compare.catalogue.rules import Grads, rule_deviation, run_forward, run_vjp
-from trainloop.compare.catalogue.scene import Deviation, Predicted, Scene, deviation
+from trainloop.compare.catalogue.calls import Backward, Call, Grads, Kind, noise_of, right_backward
+from trainloop.compare.catalogue.scene import Deviation, Predicted, Scene, call_deviation, deviation
 from trainloop.compare.key import Key
-from trainloop.manual import Form
-from trainloop.manual.conv import im2col
-from trainloop.manual.rule import FORMULA, Needs
-from trainloop.manual.rules.norm import batch_norm_vjp
-
-CONV = ("conv1d", "conv2d", "conv3d")
-RELU = ("relu",)
-DROPOUT = ("dropout", "native_dropout")
-AVERAGES = ("avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "mean")
-MAXIMA = ("max_pool1d", "max_pool2d", "adaptive_max_pool2d")
-BIASED = (*CONV, "linear")
-
 
 # All gradients at once
 
@@ -80,31 +67,26 @@ def _aliased(scene: Scene, name: str, grad: Tensor) -> Tensor | None:
 # Convolution
 
 
-def _conv(change: Callable[[Form, Tensor, tuple[Any, ...], Needs, Grads], Grads]) -> Any:
-    def vjp(form: Form, grad_output: Tensor, saved: tuple[Any, ...], needs: Needs) -> Grads:
-        return change(form, grad_output, saved, needs, run_vjp(form, grad_output, saved, needs))
+def _with_weight(turn: Callable[[Tensor], Tensor | None]) -> Backward:
+    """Compute the gradient of the input with a weight that was turned; leave the other two as they are."""
 
-    return vjp
-
-
-def _with_weight(turn: Callable[[Tensor], Tensor | None]) -> Any:
-    """Compute grad_input with a weight that was turned; leave the other two as they are."""
-
-    def change(form: Form, grad: Tensor, saved: tuple[Any, ...], needs: Needs, right: Grads) -> Grads:
-        turned = turn(saved[1])
+    def backward(call: Call, output: Tensor, grad_output: Tensor) -> Grads:
+        right = right_backward(call, output, grad_output)
+        turned = turn(call["weight"])
         if turned is None:
             return right
-        wrong = run_vjp(form, grad, (saved[0], turned.contiguous(), *saved[2:]), needs)
-        return wrong[0], *right[1:]
+        return {**right, "input": call.but(weight=turned.contiguous()).grads(grad_output)["input"]}
 
-    return _conv(change)
+    return backward
 
 
-def _flipped(weight: Tensor) -> Tensor:
+def flipped(weight: Tensor) -> Tensor:
+    """Return a kernel turned by half a turn."""
     return weight.flip(tuple(range(2, weight.dim())))
 
 
-def _rows_for_columns(weight: Tensor) -> Tensor | None:
+def rows_for_columns(weight: Tensor) -> Tensor | None:
+    """Return a square kernel mirrored at its diagonal."""
     return weight.transpose(-1, -2) if weight.dim() == 4 and weight.shape[-1] == weight.shape[-2] else None
 
 
@@ -112,153 +94,155 @@ def _channels_exchanged(weight: Tensor) -> Tensor | None:
     return weight.transpose(0, 1) if weight.shape[0] == weight.shape[1] else None
 
 
-def _grad_weight_without_padding(place: str) -> Any:
-    """Compute grad_weight as if there were no padding: fewer windows fit, taken from the start or from the middle."""
+def _without_padding(*, from_start: bool) -> Backward:
+    """Compute the gradient of the weight as if there were no padding: fewer windows fit, from the start or in the middle."""
 
-    def change(_form: Form, grad: Tensor, saved: tuple[Any, ...], _needs: Needs, right: Grads) -> Grads:
-        input, weight, geometry = saved[0], saved[1], saved[5]
-        if input is None or right[1] is None or not any(geometry.padding) or input.dim() != weight.dim():
+    def backward(call: Call, output: Tensor, grad_output: Tensor) -> Grads:
+        right = right_backward(call, output, grad_output)
+        padding = call["padding"]
+        if isinstance(padding, str) or not any((padding,) if isinstance(padding, int) else padding or ()):
             return right
-        bare = geometry._replace(padding=(0,) * len(geometry.padding))
-        sizes = [
-            (x - d * (k - 1) - 1) // s + 1
-            for x, k, s, d in zip(input.shape[2:], weight.shape[2:], geometry.stride, geometry.dilation, strict=True)
-        ]
-        if any(size < 1 for size in sizes):
+        bare = call.but(padding=0)
+        try:
+            sizes = bare.run().shape[2:]
+        except RuntimeError:
             return right
         for axis, size in enumerate(sizes, 2):
-            start = 0 if place == "start" else (grad.shape[axis] - size) // 2
-            grad = grad.narrow(axis, start, size)
-        return right[0], im2col.grad_weight(grad, input, tuple(weight.shape), *bare), *right[2:]
+            start = 0 if from_start else (grad_output.shape[axis] - size) // 2
+            grad_output = grad_output.narrow(axis, start, size)
+        return {**right, "weight": bare.grads(grad_output)["weight"]}
 
-    return _conv(change)
-
-
-def _grad_weight_flipped(_form: Form, _grad: Tensor, _saved: tuple[Any, ...], _needs: Needs, right: Grads) -> Grads:
-    return right[0], None if right[1] is None else _flipped(right[1]), *right[2:]
+    return backward
 
 
-def _bias_times(factor: Callable[[Tensor], float]) -> Any:
-    """Scale the gradient of the bias, the last of three."""
-
-    def vjp(form: Form, grad_output: Tensor, saved: tuple[Any, ...], needs: Needs) -> Grads:
-        first, second, bias = run_vjp(form, grad_output, saved, needs)
-        if bias is None:
-            return first, second, bias
-        # A linear layer may hand on the whole grad_output and let the tape sum it.
-        return first, second, bias * factor(grad_output)
-
-    return vjp
+# Any operation
 
 
-def _values_a_channel(grad_output: Tensor) -> float:
-    return 1 / (grad_output.numel() / grad_output.shape[1])
+def _changed(name: str, change: Callable[[Tensor, Call, Tensor], Tensor]) -> Backward:
+    """Change one of the right gradients."""
+
+    def backward(call: Call, output: Tensor, grad_output: Tensor) -> Grads:
+        grads = right_backward(call, output, grad_output)
+        grad = grads.get(name)
+        return grads if grad is None else {**grads, name: change(grad, call, grad_output)}
+
+    return backward
+
+
+def _flip_it(grad: Tensor, _call: Call, _grad_output: Tensor) -> Tensor:
+    return flipped(grad)
+
+
+def _nothing(grad: Tensor, _call: Call, _grad_output: Tensor) -> Tensor:
+    return torch.zeros_like(grad)
+
+
+def _averaged_over_positions(grad: Tensor, _call: Call, grad_output: Tensor) -> Tensor:
+    return grad / (grad_output.numel() / grad_output.shape[1])
+
+
+def _averaged_over_rows(grad: Tensor, _call: Call, grad_output: Tensor) -> Tensor:
+    return grad / len(grad_output)
+
+
+def _negated(grad: Tensor, _call: Call, _grad_output: Tensor) -> Tensor:
+    return -grad
+
+
+def _not_divided(grad: Tensor, _call: Call, grad_output: Tensor) -> Tensor:
+    return grad * (grad.numel() / grad_output.numel())
+
+
+def _passes(_grad: Tensor, _call: Call, grad_output: Tensor) -> Tensor:
+    return grad_output
 
 
 # Batch norm
 
 
-def _batch_norm(keep_mean: bool, keep_variance: bool) -> Any:
-    """Leave out what x does by way of the mean, or by way of the variance."""
+def _batch_norm(*, mean: float, variance: float) -> Backward:
+    """Weigh what x does by way of the mean, and by way of the variance: 1 is right, 0 leaves it out, −1 is the wrong sign."""
 
-    def vjp(form: Form, grad_output: Tensor, saved: tuple[Any, ...], needs: Needs) -> Grads:
-        right: Grads = run_vjp(form, grad_output, saved, needs)
-        input, weight, mean, invstd, training = saved
-        if not training or input is None or not needs[0]:
+    def backward(call: Call, output: Tensor, grad_output: Tensor) -> Grads:
+        right = right_backward(call, output, grad_output)
+        if not call["training"]:
             return right
-        axes = (0, *range(2, grad_output.dim()))
-        h = grad_output if weight is None else grad_output * weight.view(mean.shape)
-        normalized = (input - mean) * invstd
-        rest = h
-        if keep_mean:
-            rest = rest - h.mean(axes, keepdim=True)
-        if keep_variance:
-            rest = rest - normalized * (h * normalized).mean(axes, keepdim=True)
-        return invstd * rest, *right[1:]
+        axes, normalized, invstd, h = _normalized(call, grad_output)
+        rest = h - mean * h.mean(axes, keepdim=True) - variance * normalized * (h * normalized).mean(axes, keepdim=True)
+        return {**right, "input": invstd * rest}
 
-    return vjp
+    return backward
 
 
-def _batch_norm_unbiased(_form: Form, grad_output: Tensor, saved: tuple[Any, ...], needs: Needs) -> Grads:
-    input, weight, mean, invstd, training = saved
+def _normalized(call: Call, grad_output: Tensor) -> tuple[tuple[int, ...], Tensor, Tensor, Tensor]:
+    """Return the axes of the statistics, x̂, 1 / √(var + eps) and weight · grad_output."""
+    x, eps = call.input, 1e-5 if call["eps"] is None else call["eps"]
+    axes = (0, *range(2, x.dim()))
+    centred = x - x.mean(axes, keepdim=True)
+    invstd = (centred.square().mean(axes, keepdim=True) + eps).rsqrt()
+    h = grad_output if call["weight"] is None else grad_output * call["weight"].view(1, -1, *([1] * (x.dim() - 2)))
+    return axes, centred * invstd, invstd, h
+
+
+def _batch_norm_unbiased(call: Call, output: Tensor, grad_output: Tensor) -> Grads:
+    """Use √(n / (n − 1) · var + eps) throughout, as if the forward had normalized with it."""
+    right = right_backward(call, output, grad_output)
+    if not call["training"]:
+        return right
+    axes, normalized, invstd, h = _normalized(call, grad_output)
     count = grad_output.numel() / grad_output.shape[1]
-    return batch_norm_vjp(
-        grad_output, input, weight, mean, invstd * ((count - 1) / count) ** 0.5, training, needs=needs
-    )
+    shrink = ((count - 1) / count) ** 0.5
+    normalized, invstd = normalized * shrink, invstd * shrink
+    rest = h - h.mean(axes, keepdim=True) - normalized * (h * normalized).mean(axes, keepdim=True)
+    weight = None if right.get("weight") is None else (grad_output * normalized).sum(axes)
+    return {**right, "input": invstd * rest, "weight": weight}
 
 
-def _batch_norm_without_weight(form: Form, grad_output: Tensor, saved: tuple[Any, ...], needs: Needs) -> Grads:
-    wrong = run_vjp(form, grad_output, (saved[0], None, *saved[2:]), needs)
-    return wrong[0], *run_vjp(form, grad_output, saved, needs)[1:]
+def _batch_norm_without_weight(call: Call, output: Tensor, grad_output: Tensor) -> Grads:
+    right = right_backward(call, output, grad_output)
+    return {**right, "input": call.but(weight=None).grads(grad_output)["input"]}
 
 
-# Relu, dropout, pooling, linear, cross entropy
+# Relu, dropout, pooling, cross entropy
 
 
-def _relu_with_mask(form: Form, args: tuple[Any, ...], kwargs: dict[str, Any], needs: Needs) -> Any:
-    mask = args[0] >= 0  # before the output may overwrite the input
-    return run_forward(form, args, kwargs, needs)[0], (mask,)
+def _masked_from_zero(call: Call, _output: Tensor, grad_output: Tensor) -> Grads:
+    return {"input": grad_output * (call.input >= 0)}
 
 
-def _masked(_form: Form, grad_output: Tensor, saved: tuple[Any, ...], _needs: Needs) -> Tensor:
-    mask: Tensor = saved[0]
-    return grad_output * mask
+def _mask_inverted(call: Call, _output: Tensor, grad_output: Tensor) -> Grads:
+    return {"input": grad_output * (call.input <= 0)}
 
 
-def _passes(_form: Form, grad_output: Tensor, _saved: tuple[Any, ...], _needs: Needs) -> Tensor:
-    return grad_output
+def _dropout_without_scale(call: Call, output: Tensor, grad_output: Tensor) -> Grads:
+    return {"input": grad_output * (noise_of(call, output) != 0)}
 
 
-def _dropout_without_scale(form: Form, grad_output: Tensor, saved: tuple[Any, ...], needs: Needs) -> Tensor:
-    right: Tensor = run_vjp(form, grad_output, saved, needs)
-    return torch.where(right == 0, right, grad_output) if saved else right
-
-
-def _average_without_division(form: Form, grad_output: Tensor, saved: tuple[Any, ...], needs: Needs) -> Tensor:
-    right: Tensor = run_vjp(form, grad_output, saved, needs)
-    return right * (right.numel() / grad_output.numel())
-
-
-def _all_maxima(form: Form, args: tuple[Any, ...], kwargs: dict[str, Any], needs: Needs) -> Any:
-    output, saved = run_forward(form, args, kwargs, needs)
-    return output, (*saved, args[0], output[0])
-
-
-def _to_all_maxima(form: Form, grads: Any, saved: tuple[Any, ...], needs: Needs) -> Tensor:
+def _to_all_maxima(call: Call, output: Tensor, grad_output: Tensor) -> Grads:
     """Give every element that equals the maximum of its window all of the gradient; windows that do not overlap."""
-    *own, input, output = saved
-    right: Tensor = run_vjp(form, grads, tuple(own), needs)
-    factors = [x // y for x, y in zip(input.shape[2:], output.shape[2:], strict=True)]
-    spread, back = output, grads[0]
-    for axis, factor in enumerate(factors, 2):
-        spread = spread.repeat_interleave(factor, axis)
-        back = back.repeat_interleave(factor, axis)
-    return torch.where(input == spread, back, 0) if spread.shape == input.shape else right
+    right = right_backward(call, output, grad_output)
+    spread, back = output, grad_output
+    for axis, (x, y) in enumerate(zip(call.input.shape[2:], output.shape[2:], strict=True), 2):
+        spread, back = spread.repeat_interleave(x // y, axis), back.repeat_interleave(x // y, axis)
+    if spread.shape != call.input.shape:
+        return right
+    return {"input": torch.where(call.input == spread, back, 0)}
 
 
-def _linear(index: int, change: Callable[[Tensor, Tensor], Tensor]) -> Any:
-    def vjp(form: Form, grad_output: Tensor, saved: tuple[Any, ...], needs: Needs) -> Grads:
-        grads = list(run_vjp(form, grad_output, saved, needs))
-        if grads[index] is not None:
-            grads[index] = change(grads[index], grad_output)
-        return tuple(grads)
-
-    return vjp
+def _only_labels(call: Call, output: Tensor, grad_output: Tensor) -> Grads:
+    """Leave out what the probabilities make of the gradient."""
+    right = right_backward(call, output, grad_output)
+    grad, logits = right["input"], call.input
+    assert grad is not None
+    return {"input": grad - torch.softmax(logits, 1) * grad_output / len(logits)}
 
 
-def _averaged_over_rows(grad: Tensor, grad_output: Tensor) -> Tensor:
-    return grad / len(grad_output)
+def _summed_loss(grad: Tensor, call: Call, _grad_output: Tensor) -> Tensor:
+    return grad * len(call.input)
 
 
-def _without_division(form: Form, grad_output: Tensor, saved: tuple[Any, ...], needs: Needs) -> Any:
-    grads = run_vjp(form, grad_output, saved, needs)
-    return tuple(None if grad is None else grad * len(saved[0]) for grad in grads)
-
-
-def _only_labels(form: Form, grad_output: Tensor, saved: tuple[Any, ...], needs: Needs) -> Any:
-    """−onehot without the softmax: the part of the gradient that the probabilities make is left out."""
-    right = run_vjp(form, grad_output, saved, needs)
-    return right[0] - saved[0].exp() * grad_output / len(saved[0]), *right[1:]
+def _call(name: str, kind: Kind, backward: Backward) -> Deviation:
+    return call_deviation(name, "backward", kind, backward=backward)
 
 
 GRADIENT: tuple[Deviation, ...] = (
@@ -271,61 +255,37 @@ GRADIENT: tuple[Deviation, ...] = (
     deviation("gradient not zeroed (added to that of the step before)", "backward", _every(_added_to_old)),
     deviation("stale gradient (that of the step before)", "backward", _every(_old)),
     deviation("aliased gradient (that of another parameter)", "backward", _every(_aliased)),
-    rule_deviation("missing ReLU mask at 0", "backward", RELU, forward=_relu_with_mask, vjp=_masked),
-    rule_deviation("missing ReLU mask", "backward", RELU, vjp=_passes),
-    rule_deviation("kernel flipped in grad_input", "backward", CONV, vjp=_with_weight(_flipped)),
-    rule_deviation(
-        "kernel transposed in grad_input (rows for columns)", "backward", CONV, vjp=_with_weight(_rows_for_columns)
+    _call("missing ReLU mask at 0", "relu", _masked_from_zero),
+    _call("missing ReLU mask", "relu", _changed("input", _passes)),
+    _call("ReLU mask inverted", "relu", _mask_inverted),
+    _call("kernel flipped in grad_input", "conv", _with_weight(flipped)),
+    _call("kernel transposed in grad_input (rows for columns)", "conv", _with_weight(rows_for_columns)),
+    _call("channels exchanged in grad_input", "conv", _with_weight(_channels_exchanged)),
+    _call("padding lost in grad_weight", "conv", _without_padding(from_start=True)),
+    _call("border lost in grad_weight", "conv", _without_padding(from_start=False)),
+    _call("kernel flipped in grad_weight", "conv", _changed("weight", _flip_it)),
+    _call("gradient of a convolution's input with the wrong sign", "conv", _changed("input", _negated)),
+    _call("gradient of a convolution's weight with the wrong sign", "conv", _changed("weight", _negated)),
+    _call("gradient of a convolution's bias missing", "conv", _changed("bias", _nothing)),
+    _call("gradient of a convolution's bias averaged", "conv", _changed("bias", _averaged_over_positions)),
+    _call("gradient of a linear bias missing", "linear", _changed("bias", _nothing)),
+    _call("gradient of a linear bias averaged", "linear", _changed("bias", _averaged_over_rows)),
+    _call("gradient of a linear weight averaged", "linear", _changed("weight", _averaged_over_rows)),
+    _call("gradient of a linear layer's input with the wrong sign", "linear", _changed("input", _negated)),
+    _call("gradient of a linear weight with the wrong sign", "linear", _changed("weight", _negated)),
+    _call("batch-norm statistics taken as constants", "batch_norm", _batch_norm(mean=0, variance=0)),
+    _call("batch-norm gradient without the mean's part", "batch_norm", _batch_norm(mean=0, variance=1)),
+    _call("batch-norm gradient without the variance's part", "batch_norm", _batch_norm(mean=1, variance=0)),
+    _call("batch-norm gradient with the mean's part of the wrong sign", "batch_norm", _batch_norm(mean=-1, variance=1)),
+    _call(
+        "batch-norm gradient with the variance's part of the wrong sign", "batch_norm", _batch_norm(mean=1, variance=-1)
     ),
-    rule_deviation("channels exchanged in grad_input", "backward", CONV, vjp=_with_weight(_channels_exchanged)),
-    rule_deviation("padding lost in grad_weight", "backward", CONV, vjp=_grad_weight_without_padding("start")),
-    rule_deviation("border lost in grad_weight", "backward", CONV, vjp=_grad_weight_without_padding("middle")),
-    rule_deviation("kernel flipped in grad_weight", "backward", CONV, vjp=_conv(_grad_weight_flipped)),
-    rule_deviation("gradient of a bias missing", "backward", BIASED, vjp=_bias_times(lambda _: 0.0)),
-    rule_deviation("gradient of a convolution's bias averaged", "backward", CONV, vjp=_bias_times(_values_a_channel)),
-    rule_deviation("gradient of a linear bias averaged", "backward", ("linear",), vjp=_linear(2, _averaged_over_rows)),
-    rule_deviation(
-        "gradient of a linear weight averaged", "backward", ("linear",), vjp=_linear(1, _averaged_over_rows)
-    ),
-    rule_deviation(
-        "batch-norm statistics taken as constants",
-        "backward",
-        ("batch_norm",),
-        vjp=_batch_norm(False, False),
-        form=FORMULA,
-    ),
-    rule_deviation(
-        "batch-norm gradient without the mean's part",
-        "backward",
-        ("batch_norm",),
-        vjp=_batch_norm(False, True),
-        form=FORMULA,
-    ),
-    rule_deviation(
-        "batch-norm gradient without the variance's part",
-        "backward",
-        ("batch_norm",),
-        vjp=_batch_norm(True, False),
-        form=FORMULA,
-    ),
-    rule_deviation(
-        "batch-norm gradient with the unbiased variance",
-        "backward",
-        ("batch_norm",),
-        vjp=_batch_norm_unbiased,
-        form=FORMULA,
-    ),
-    rule_deviation(
-        "batch-norm gradient without the weight", "backward", ("batch_norm",), vjp=_batch_norm_without_weight
-    ),
-    rule_deviation("dropout scale missing in the gradient", "backward", DROPOUT, vjp=_dropout_without_scale),
-    rule_deviation("dropout mask missing in the gradient", "backward", DROPOUT, vjp=_passes),
-    rule_deviation("gradient of an average not divided", "backward", AVERAGES, vjp=_average_without_division),
-    rule_deviation(
-        "max pool gives its gradient to every maximum", "backward", MAXIMA, forward=_all_maxima, vjp=_to_all_maxima
-    ),
-    rule_deviation(
-        "cross entropy's gradient summed instead of averaged", "backward", ("cross_entropy",), vjp=_without_division
-    ),
-    rule_deviation("cross entropy's gradient without the softmax", "backward", ("cross_entropy",), vjp=_only_labels),
+    _call("batch-norm gradient with the unbiased variance", "batch_norm", _batch_norm_unbiased),
+    _call("batch-norm gradient without the weight", "batch_norm", _batch_norm_without_weight),
+    _call("dropout scale missing in the gradient", "dropout", _dropout_without_scale),
+    _call("dropout mask missing in the gradient", "dropout", _changed("input", _passes)),
+    _call("gradient of an average not divided", "average", _changed("input", _not_divided)),
+    _call("max pool gives its gradient to every maximum", "max_pool", _to_all_maxima),
+    _call("cross entropy's gradient summed instead of averaged", "cross_entropy", _changed("input", _summed_loss)),
+    _call("cross entropy's gradient without the softmax", "cross_entropy", _only_labels),
 )

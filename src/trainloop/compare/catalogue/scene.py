@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from trainloop.compare.catalogue.calls import (
+    Backward,
+    Deviating,
+    Forward,
+    Kind,
+    Listening,
+    right_backward,
+    right_forward,
+)
 from trainloop.compare.evidence import forked
 from trainloop.compare.guard import SideError
 from trainloop.compare.judge import floor_of
 from trainloop.compare.key import Key, Stage
 from trainloop.compare.replay import replay
-from trainloop.manual.rule import RuleTable
-from trainloop.manual.survey import Survey
 
 if TYPE_CHECKING:
     from trainloop.compare.run import Differing
@@ -40,14 +47,14 @@ class Scene:
     stage: Stage
 
     @cached_property
-    def used_rules(self) -> frozenset[str]:
-        """Return the names of the rules that the reference's model and a cross entropy need."""
+    def kinds(self) -> frozenset[Kind]:
+        """Return the kinds of operations that the reference's model and its loss call."""
         side, record = self.differing.reference[0], self.differing.record
         model = copy.deepcopy(side.model)
         dtype = next(param.dtype for param in model.parameters())
-        with torch.random.fork_rng(devices=[]), Survey() as survey:
+        with torch.random.fork_rng(devices=[]), Listening() as listening:
             model(record.batch.x[:2].to(side.device, dtype))
-        return frozenset({*survey.needs.rules, "cross_entropy"})
+        return frozenset({*listening.kinds, "cross_entropy"})
 
     @cached_property
     def reference(self) -> dict[Key, Tensor | None]:
@@ -72,19 +79,30 @@ class Scene:
             return floor * torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps
         return floor
 
-    def rerun(self, rules: RuleTable) -> Predicted | None:
-        """Return what the reference produces with other rules of the tape, on the recorded inputs; None if it cannot be run.
+    def rerun(self, mode: Deviating) -> Predicted | None:
+        """Return what the reference produces with some operations deviating, on the recorded inputs; None if it cannot be run.
 
         Args:
-            rules: torch function → rule, instead of the project's own.
+            mode: on while forward and loss run.
         """
         side, standpoint = self.differing.reference
-        if side.of.with_rules is None:
+        if side.of.by_autograd is None:
             return None
-        of = side.of.with_rules(rules)
-        if self.stage == "forward":
-            of = dataclasses.replace(of, forward_only=True)
+        of = side.of.by_autograd()
         fork = forked(of, side, self.differing.record.before, standpoint, dtype=torch.float64, exact=True)
+        forward, loss = fork.stages.forward, fork.stages.loss
+
+        def deviating_forward(x: Tensor) -> Tensor:
+            with mode:
+                return forward(x)
+
+        def deviating_loss(logits: Tensor, labels: Tensor, share: float) -> Tensor:
+            with mode:
+                return loss(logits, labels, share)
+
+        fork.stages = dataclasses.replace(fork.stages, forward=deviating_forward, loss=deviating_loss)
+        if self.stage == "forward":
+            fork.stages = dataclasses.replace(fork.stages, backward=lambda _: None)
         try:
             return replay(fork, self.differing.record, (self.stage,)).outputs[self.stage]
         except SideError:
@@ -116,3 +134,14 @@ class Deviation:
 def deviation(name: str, stage: Stage, *predict: Callable[[Scene], Predicted | None]) -> Deviation:
     """Return a deviation that can be made in one or more ways."""
     return Deviation(name, stage, predict)
+
+
+def call_deviation(
+    name: str, stage: Stage, kind: Kind, *, forward: Forward = right_forward, backward: Backward = right_backward
+) -> Deviation:
+    """Return a deviation that is a mistake in operations of one kind; it acts only where the model has some."""
+
+    def predict(scene: Scene) -> Predicted | None:
+        return scene.rerun(Deviating(kind, forward, backward)) if kind in scene.kinds else None
+
+    return deviation(name, stage, predict)
