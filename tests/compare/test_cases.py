@@ -61,6 +61,11 @@ def test_one_gradient_is_none_at_the_second_step_alone():
     assert missing == [False, True, False, False]
 
 
+@pytest.mark.parametrize("bag", [ParameterBag, MatrixBag])
+def test_the_gradient_that_is_missing_is_not_the_last(bag):
+    assert not list(bag().plain._parameters)[-1].startswith("missing")
+
+
 def test_one_gradient_is_zero_and_one_is_as_small_as_eps():
     grads = case_gradients(params(), 1)
     assert not grads["plain.zero_gradient"].any()

@@ -50,6 +50,8 @@ class ParameterBag(nn.Module):
         for group in (DECAYED, PLAIN):
             bag = nn.Module()
             bag.matrix = nn.Parameter(normal(4, 3))
+            # Not the last one: a loop that stops at None instead of passing over it leaves out those behind.
+            bag.missing_at_times = nn.Parameter(normal(4))
             bag.kernel = nn.Parameter(normal(3, 2, 3, 3))
             bag.vector = nn.Parameter(normal(5))
             bag.number = nn.Parameter(normal())
@@ -57,7 +59,6 @@ class ParameterBag(nn.Module):
             bag.tiny_gradient = nn.Parameter(normal(6))
             bag.large_gradient = nn.Parameter(normal(6))
             bag.zero_gradient = nn.Parameter(normal(4))
-            bag.missing_at_times = nn.Parameter(normal(4))
             self.add_module(group, bag)
 
 
@@ -70,8 +71,8 @@ class MatrixBag(nn.Module):
         for group in (DECAYED, PLAIN):
             bag = nn.Module()
             bag.matrix = nn.Parameter(torch.randn(4, 3, generator=generator))
-            bag.transposed = nn.Parameter(torch.randn(3, 4, generator=generator).t())
             bag.missing_at_times = nn.Parameter(torch.randn(4, 4, generator=generator))
+            bag.transposed = nn.Parameter(torch.randn(3, 4, generator=generator).t())
             self.add_module(group, bag)
 
 
