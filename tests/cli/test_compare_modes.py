@@ -79,9 +79,10 @@ def test_equal_is_a_page_that_ends_with_the_verdict(folder):
     )
 
 
-def test_different_is_exit_code_1_and_the_place(folder):
-    done = run(*ONE_STAGE, "--candidate-optimizer", "mine.py:Broken", "--json", "-", cwd=folder)
-    assert (done.returncode, done.stderr) == (1, "")
+@pytest.mark.usefixtures("folder")
+def test_different_is_exit_code_1_and_the_place():
+    done = called(*ONE_STAGE, "--candidate-optimizer", "mine.py:Broken", "--json", "-")
+    assert (done.exit_code, done.stderr) == (1, "")
     facts = json.loads(done.stdout)
     assert (facts["verdict"], facts["first"]["step"], facts["first"]["stage"]) == ("different", 1, "step")
     assert facts["first"]["abs_err"] > facts["first"]["floor"]
