@@ -209,15 +209,11 @@ class Comparison:
         return not found
 
     def _keep(self, differing: Differing) -> None:
-        first = self.differing[0] if self.differing else None
-        # A batch made up for the purpose may be too simple to tell causes apart, so one of the run's own is kept as well.
-        wanted = first is None or (
-            len(self.differing) == 1
-            and first.record.case != "config" == differing.record.case
-            and first.judged.stage in differing.stages
-        )
-        if wanted:
-            self.differing.append(differing)
+        # One of the run's own batches and one of the cases: a batch made up for the purpose may show what the run's do not, and
+        # be too simple to tell causes apart. The run's own comes first, as it does in the report.
+        own = differing.record.case == "config"
+        if all((kept.record.case == "config") != own for kept in self.differing):
+            self.differing.insert(0 if own else len(self.differing), differing)
         if differing.record.case == OPTIMIZER_CASES and differing.judged.stage == "step":
             self.optimizer_steps.append(differing)
 

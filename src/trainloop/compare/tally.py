@@ -126,7 +126,6 @@ class Tally:
     stages: tuple[Stage, ...]
     of: dict[Stage, StageTally] = field(init=False)
     first: First | None = None
-    first_judged: tuple[StepRecord, Judged] | None = None
     nan: str = ""
     hidden: set[str] = field(default_factory=set)
 
@@ -152,8 +151,10 @@ class Tally:
             tally.worst = (record, judged)
         if judged.hidden:
             self.hidden.add(f"{judged.stage}: {judged.key}")
-        if judged.word == "different" and self.first is None:
-            self.first, self.first_judged = first_of(record, judged), (record, judged)
+        # A difference on the run's own batches says more to a reader than one on a case made up to tell variants apart.
+        own = record.case == "config"
+        if judged.word == "different" and (self.first is None or (own and self.first.case != "config")):
+            self.first = first_of(record, judged)
         if judged.word == "inconclusive" and not self.nan:
             self.nan = f"step {record.step} · {judged.stage} · {judged.key}: {judged.difference.problem or 'no number'}"
 
