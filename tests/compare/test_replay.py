@@ -208,6 +208,26 @@ class OwnEntries(torch.optim.SGD):
             self.state[param]["extra"] = torch.zeros(2, 2)
 
 
+class Renames(torch.optim.SGD):
+    def step(self, closure=None):
+        for param in self.param_groups[0]["params"]:
+            if "velocity" in self.state[param]:
+                self.state[param]["momentum_buffer"] = self.state[param].pop("velocity")
+        super().step(closure)
+        for param in self.param_groups[0]["params"]:
+            self.state[param]["velocity"] = self.state[param].pop("momentum_buffer")
+
+
+def test_entries_with_another_name_are_matched_from_the_first_step_on():
+    one, two = (
+        step(optimizer=partial(kind, lr=0.1, momentum=0.9)).implementation(name).side()
+        for kind, name in ((torch.optim.SGD, REFERENCE), (Renames, CANDIDATE))
+    )
+    replayed = replay(two, observe(one, batch(), 1.0, case="config", step=1))
+    assert replayed.unmatched == ()
+    assert Key("state", "head.bias", "momentum_buffer") in replayed.outputs["step"]
+
+
 def test_entries_that_the_reference_has_not_are_listed():
     record, candidate = second_step(optimizer=partial(OwnEntries, lr=0.1, momentum=0.9))
     assert replay(candidate, record).unmatched == ("extra",)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 from functools import partial
@@ -229,6 +232,94 @@ def test_the_script_runs_as_the_report_says(shown):
         [sys.executable, "runs/step/reproduce.py"], cwd=script.parents[2], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+# Other conditions, each with a script that is run here
+
+AWKWARD = """
+import torch
+
+class Stops(torch.optim.SGD):
+    def step(self, closure=None):
+        for group in self.param_groups:
+            missing = [param.grad is None for param in group["params"]]
+            for param in group["params"][missing.index(True) if any(missing) else len(missing):]:
+                param.grad = None
+        return super().step(closure)
+
+class Counts(torch.optim.SGD):
+    def __init__(self, params, lr, momentum):
+        super().__init__(params, lr=lr, momentum=momentum)
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["count"] = group.get("count", 0) + 1
+            for param in group["params"]:
+                self.state[param]["number"] = self.state[param].get("number", 0) + 1
+                if group["count"] == self.state[param]["number"] == 3:
+                    param.grad *= 1.1
+        return super().step(closure)
+"""
+RELU_PLUGIN = {"plugins": Plugins(rule="relu=backward.py:relu")}
+CONDITIONS = {
+    "all parameters take part": ([], True, {"plugins": Plugins(optimizer="awkward.py:Stops")}),
+    "counts in groups and numbers": ([], False, {"plugins": Plugins(optimizer="awkward.py:Counts")}),
+    "dropout": (["model.name=dropout.py:Net"], False, RELU_PLUGIN),
+    "parts": (["train.accumulation_steps=2"], False, RELU_PLUGIN),
+    "parts in the forward": (["train.accumulation_steps=2"], False, {"plugins": Plugins(rule="relu=forward.py:relu")}),
+    "parts in the loss": (["train.accumulation_steps=2"], False, {"plugins": Plugins(loss="loss.py:own_loss")}),
+    "channels last": (["train.channels_last=true"], False, RELU_PLUGIN),
+    "channels last in the step": (["train.channels_last=true"], False, {"plugins": Plugins(optimizer="step.py:Own")}),
+    "formulas": (["stages.rules=formula"], False, RELU_PLUGIN),
+    "another lr": ([], False, {"candidate": "mode=manual,stages.step=foreach,optimizer.lr=0.2"}),
+    "groups": (
+        ["optimizer.groups=[{match: '*.bias', lr_scale: 0.5}]"],
+        True,
+        {"candidate": "mode=manual,optimizer.momentum=0.8"},
+    ),
+    "two optimizers": (
+        ["optimizer={name: muon, lr: 0.01}", "mode=manual"],
+        False,
+        {"reference": "mode=manual", "candidate": "mode=manual,optimizer.rest_eps=1e-3"},
+    ),
+}
+
+
+def compared_here(folder, overrides, cases, options, *, exact=False):
+    """Compare in a folder, run the script there; return the verdict, the exit code, the output and the script."""
+    dropout = NET.replace("nn.Flatten()", "nn.Flatten(), nn.Dropout(0.3)")
+    write(folder, {"config.yaml": CONFIG, "net.py": NET, "dropout.py": dropout, "awkward.py": AWKWARD, **FAULTY})
+    files = [Path("net.py"), Path("dropout.py")]
+    sides = describe_sides(Path("config.yaml"), overrides, files=files, **options)
+    verdict = compare_sides(sides, Settings(3, cases=cases, exact=exact), Extras(0, Path("here")))
+    script = folder / "here" / "reproduce.py"
+    with contextlib.redirect_stdout(io.StringIO()) as output, pytest.raises(SystemExit) as end:
+        runpy.run_path(str(script), run_name="__main__")
+    return verdict, end.value.code, output.getvalue(), script.read_text()
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_the_script_shows_the_recorded_values_whatever_the_conditions(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    verdict, code, output, text = compared_here(tmp_path, *CONDITIONS[name])
+    assert code == 1
+    assert "runs neither side" not in text
+    assert value_of(output, "reference") == pytest.approx(verdict.first.reference, rel=1e-5)
+    assert value_of(output, "candidate") == pytest.approx(verdict.first.candidate, rel=1e-5)
+
+
+def test_the_script_says_that_all_parameters_take_part(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    *_, text = compared_here(tmp_path, *CONDITIONS["all parameters take part"])
+    assert "The parameter alone does not show the difference, so all of them take part." in text
+
+
+def test_where_every_bit_counts_the_script_compares_bits(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, code, _, text = compared_here(tmp_path, [], False, {"candidate": "mode=manual,stages.rules=formula"}, exact=True)
+    assert code == 1
+    assert "Every bit counts" in text
+    assert "ALLOWED" not in text
 
 
 # From Python, where nothing can be imported

@@ -103,6 +103,8 @@ def _replay_update(side: Side, record: StepRecord, done: Replayed) -> None:
     record.random_after_gradient.rewind()
     grads = {name: grad.clone() for name, grad in side.grads().items() if grad is not None}
     called(side, "step", side.stages.step, record.lr * side.of.lr_factor)
+    # The state may just have come into being, so only now can its entries be matched.
+    side.learn_entry_names(after_step(record).optimizer)
     done.outputs["step"] = update_outputs(side)
     if side.device == record.random.device and not record.random_after.is_now():
         done.remarks["step"] = "it drew other random numbers than the reference"
