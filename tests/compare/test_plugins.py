@@ -189,3 +189,14 @@ def test_a_rule_that_does_not_exist_has_its_nearest_name(file):
 
 def test_the_file_of_a_plugin_is_found_behind_a_rule():
     assert plugin_file("relu=a/mine.py:f").as_posix() == "a/mine.py"
+
+
+def test_a_forward_with_other_argument_names_is_told_those_of_the_rule(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def my_relu(x):\n    return x, ()\n\ndef my_relu_vjp(grad_output):\n    return grad_output\n")
+    with pytest.raises(PluginError) as caught:
+        load_rules(f"{file}:my_relu")
+    text = str(caught.value)
+    assert "my_relu does not fit the rule relu" in text
+    assert "forward takes x" in text
+    assert "input, inplace" in text

@@ -129,7 +129,7 @@ def test_what_float64_shows_below_the_floor_is_kept_by_name():
 def test_what_cannot_be_judged_is_kept_with_its_place():
     tally = Tally(STAGES)
     tally.add(record_of(step=2), judged("inconclusive"))
-    assert tally.nan == "step 2 · step · w: no number"
+    assert tally.nan == "step 2 · optimizer step · w: no number"
 
 
 def test_a_stage_without_a_difference_shows_its_largest_relative_floor():

@@ -64,8 +64,12 @@ Curves = Annotated[
     str | None, typer.Option("--curves", metavar="FILE.png", help="Draw the losses and the distance of the weights.")
 ]
 Reproduction = Annotated[
-    Path | None,
-    typer.Option("--reproduction", metavar="DIR", help="Leave a script that shows the first difference alone."),
+    str | None,
+    typer.Option(
+        "--reproduction",
+        metavar="DIR|none",
+        help="Where to leave a script that shows the first difference alone; runs/compare-<name>-<time> without it.",
+    ),
 ]
 SelfTest = Annotated[
     bool, typer.Option("--self-test", help="Instead: compare steps with known faults, which must all be found.")
@@ -129,9 +133,19 @@ def compare_modes(
     from trainloop.compare.run import Settings
 
     settings = Settings(steps, chosen, exact, cases, timeout if 0 < timeout < math.inf else None)
-    verdict = compare_sides(sides, settings, Extras(time_budget, reproduction), outputs.announce)
+    extras = Extras(time_budget, _folder_of(reproduction, config))
+    verdict = compare_sides(sides, settings, extras, outputs.announce)
     show(verdict, outputs)
     raise typer.Exit(EXIT_CODES[verdict.verdict])
+
+
+def _folder_of(reproduction: str | None, config: Path | None) -> Path | None:
+    """Return where the script for a difference goes; None where none is wanted."""
+    if reproduction is not None:
+        return None if reproduction == "none" else Path(reproduction)
+    from trainloop.compare.reproduction.write import default_folder
+
+    return default_folder(config)
 
 
 def _require_at_least(option: str, value: float, least: float) -> None:

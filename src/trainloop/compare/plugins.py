@@ -12,7 +12,7 @@ from trainloop.compare.settings import Plugins
 from trainloop.config.suggest import nearest
 from trainloop.errors import PluginError
 from trainloop.manual import RULES, Composite, Form, Rule
-from trainloop.manual.rule import RuleTable, by_function
+from trainloop.manual.rule import ATEN, FORMULA, RuleTable, by_function
 from trainloop.models.plugin import failure, import_file
 from trainloop.stages.context import Substitutes
 
@@ -107,8 +107,8 @@ def load_rules(text: str) -> Mapping[Any, Rule | Composite]:
     Raises:
         PluginError: see :func:`load_substitutes`.
     """
-    known, _, rest = text.rpartition("=")
-    module, file, name = _module_of(rest, "--candidate-rule")
+    known, _, place = text.rpartition("=")
+    module, file, name = _module_of(place, "--candidate-rule")
     found = getattr(module, name)
     if isinstance(found, (Rule, Composite)):
         return by_function([found])
@@ -122,16 +122,21 @@ def load_rules(text: str) -> Mapping[Any, Rule | Composite]:
             expected=f"a Rule, or functions {name} → (output, saved) and {name}_vjp(grad_output, *saved)",
         )
     form = Form(found, vjp)
-    own = Rule(
-        replaced.name,
-        replaced.functions,
-        {"formula": form, "aten": form},
-        replaced.examples,
-        replaced.wrt,
-        replaced.inplace,
-        replaced.also,
-    )
-    return by_function([own])
+    forms = {FORMULA: form, ATEN: form}
+    rest = (replaced.examples, replaced.wrt, replaced.inplace, replaced.also)
+    try:
+        return by_function([Rule(replaced.name, replaced.functions, forms, *rest)])
+    except ValueError as error:
+        raise PluginError(
+            f"{name} does not fit the rule {replaced.name}",
+            where=str(file),
+            found=str(error).partition(": ")[2] or str(error),
+            expected=f"arguments called as those of the rule: {', '.join(_arguments(replaced))}",
+        ) from error
+
+
+def _arguments(rule: Rule) -> list[str]:
+    return [name for name in inspect.signature(rule.forms[FORMULA].forward).parameters if name != "needs"]
 
 
 def _known_rule(name: str, text: str) -> Rule:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainloop.compare.evidence import Evidence
 from trainloop.compare.judge import Judged, floor_of
-from trainloop.compare.key import STAGES, Key, Stage
+from trainloop.compare.key import STAGES, Key, Stage, title
 from trainloop.compare.measure import equal_bits, largest
 from trainloop.compare.record import Outputs, StepRecord
 from trainloop.compare.verdict import First, StageReport, Word
@@ -150,13 +150,15 @@ class Tally:
         if known is None or (RANK[judged.word], judged.excess) > (RANK[known.word], known.excess):
             tally.worst = (record, judged)
         if judged.hidden:
-            self.hidden.add(f"{judged.stage}: {judged.key}")
+            self.hidden.add(f"{title(judged.stage)}: {judged.key}")
         # A difference on the run's own batches says more to a reader than one on a case made up to tell variants apart.
         own = record.case == "config"
         if judged.word == "different" and (self.first is None or (own and self.first.case != "config")):
             self.first = first_of(record, judged)
         if judged.word == "inconclusive" and not self.nan:
-            self.nan = f"step {record.step} · {judged.stage} · {judged.key}: {judged.difference.problem or 'no number'}"
+            self.nan = (
+                f"step {record.step} · {title(judged.stage)} · {judged.key}: {judged.difference.problem or 'no number'}"
+            )
 
     def show_floor(self, record: StepRecord, evidence: Evidence) -> None:
         """Note for each stage without a difference how much rounding there is, as evidence that the comparison could tell."""

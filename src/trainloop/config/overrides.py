@@ -12,7 +12,8 @@ from trainloop.config.scalars import plain_value
 from trainloop.config.syntax import Locate
 from trainloop.errors import Fault
 
-EXAMPLE = "--set optimizer.lr=0.2"
+EXAMPLE_KEY = "optimizer.lr=0.2"
+EXAMPLE = f"--set {EXAMPLE_KEY}"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def _apply(root: MapNode, override: Override, number: int, faults: list[PlacedFa
     key, equals, text = override.text.partition("=")
     parts = tuple(part.strip() for part in key.split("."))
     if what := _form_fault(equals, parts):
-        help = f"for instance: {EXAMPLE}"
+        help = f"for instance: {EXAMPLE}" if not override.shown_as else f"for instance: {EXAMPLE_KEY}"
         faults.append(PlacedFault(start.rank, Fault(what, origin.where, printable(override.text), "KEY=VALUE", help)))
     elif (node := _value(text.strip(), locate, faults)) is not None:
         _put(root, parts, Entry(start, node))
