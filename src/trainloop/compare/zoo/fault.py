@@ -23,8 +23,8 @@ UNKNOWN: tuple[str, ...] = ()
 ANY = None
 """as ``Fault.cause``: whatever is named will do"""
 
-PARAM = r"(decayed|plain)\.\w+"
-"""a parameter of the optimizer cases, which come first"""
+PARAM = r"(hidden|head|conv1|norm1|conv2|decayed|plain)\.\w+"
+"""any parameter, of the networks or of the optimizer cases, which a fault that the run's own batches hide shows in first"""
 
 Side = TrainingStep | Implementation
 

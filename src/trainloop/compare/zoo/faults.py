@@ -29,5 +29,5 @@ FAULTS: tuple[Fault, ...] = (
     *faults_unknown.FAULTS,
 )
 
-SHORT: tuple[Fault, ...] = FAULTS[::3]
+SHORT: tuple[Fault, ...] = FAULTS[::5]
 """of the short form: some of every family"""

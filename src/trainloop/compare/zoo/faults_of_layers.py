@@ -155,12 +155,12 @@ FAULTS: tuple[Fault, ...] = (
         "dropout: another share", "forward", r"activation of dropout", dropout_net, partial(dropout_net, 0.5), UNKNOWN
     ),
     ruled(
-        "linear: grad_input of the next weight's sign",
+        "linear: grad_input of the wrong sign",
         "backward",
         r"grad of hidden\..*",
         "rules.linear",
         (("layout.input_by_columns).reshape(layout.input)", "layout.input_by_columns).reshape(layout.input).neg()"),),
-        UNKNOWN,
+        ("gradient of a linear layer's input with the wrong sign",),
         net=mlp,
         within="linear_vjp",
     ),

@@ -101,7 +101,12 @@ BESIDE: tuple[Fault, ...] = (
     beside("with the gradient of the step before", _stale_gradient, ("stale gradient (that of the step before)",)),
     beside("taken twice", _step_twice, UNKNOWN),
     beside("deaf to the schedule", _constant_lr, UNKNOWN),
-    beside("leaves out what has one dimension", _no_vectors, UNKNOWN, tensor=r"(decayed|plain)\.(vector|number|\w+)"),
+    beside(
+        "leaves out what has one dimension",
+        _no_vectors,
+        UNKNOWN,
+        tensor=r"(hidden|head)\.bias|(decayed|plain)\.(vector|number|\w+_gradient|missing_at_times)",
+    ),
 )
 
 FAULTS: tuple[Fault, ...] = (*OF_THE_LOOP, *BESIDE)

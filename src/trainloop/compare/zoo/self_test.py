@@ -127,7 +127,7 @@ def self_test(*, short: bool = False, announce: Callable[[str], None] = lambda _
     """Run every seeded fault and the clean pairs.
 
     Args:
-        short: every third fault, and the clean pairs that do not take long.
+        short: every fifth fault, and the clean pairs that do not take long.
         announce: told in one line what is done next.
 
     Returns:
