@@ -277,6 +277,14 @@ CONDITIONS = {
         True,
         {"candidate": "mode=manual,optimizer.momentum=0.8"},
     ),
+    "groups with decay": (
+        [
+            "optimizer.weight_decay=0.3",
+            "optimizer.groups=[{match: '*.bias', weight_decay: 0}, {match: '1.*', lr_scale: 2}]",
+        ],
+        True,
+        {"plugins": Plugins(optimizer="awkward.py:Stops")},
+    ),
     "two optimizers": (
         ["optimizer={name: muon, lr: 0.01}", "mode=manual"],
         False,

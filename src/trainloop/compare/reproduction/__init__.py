@@ -1,7 +1,8 @@
 """A difference on its own: a folder with the recorded tensors, and a short script that shows it without config and data.
 
-Read ``scene.py`` (what there is to show), then the file of a stage (``update.py``, ``gradient.py``, ``clipping.py``), then
-``script.py`` (what all scripts share), then ``write.py``.
+Read ``scene.py`` (what there is to show), then the file of a stage (``update.py`` with ``optimizers.py``, ``gradient.py``,
+``clipping.py``; ``recorded.py`` where a side cannot be imported), then ``script.py`` (what all scripts share) and
+``write.py``.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainloop.compare.key import title
 from trainloop.compare.reproduction.scene import Reproduction, Scene, Source
-from trainloop.compare.reproduction.script import Script, code, describe
+from trainloop.compare.reproduction.script import Script, code, describe, wrapped
 
 PARAMETERS = '''
 def parameters():
@@ -22,7 +22,7 @@ def clipping_script(scene: Scene) -> Reproduction:
     """Return a script for ``sync``."""
     grads = {name: grad for name, grad in scene.record.grads_after("backward").items() if grad is not None}
     script = Script(helpers=[PARAMETERS], tensors={f"grad.{name}": grad for name, grad in grads.items()})
-    script.constants.append(f"NAMES = {code(tuple(grads))}")
+    script.constants.append(wrapped("NAMES", list(grads)))
     for source in (scene.reference, scene.candidate):
         assert source is not None
         lines = ["params = parameters()", *_calls(source, script), f"return params[{code(scene.key.name)}].grad"]

@@ -61,9 +61,11 @@ def gradient_script(scene: Scene, *, feed: bool) -> Reproduction:
     )
     script = Script(note=note)
     record = scene.record
-    script.tensors |= {"x": record.batch.x, "labels": record.batch.y}
+    # Their order in memory is the script's business, see _moved and _images_lines.
+    script.tensors |= {"x": record.batch.x.contiguous(), "labels": record.batch.y}
     script.tensors |= {
-        f"before.{name}": value for name, value in {**record.before.params, **record.before.buffers}.items()
+        f"before.{name}": value.contiguous()
+        for name, value in {**record.before.params, **record.before.buffers}.items()
     }
     grads = record.grads_after("zero_grad")
     script.tensors |= {f"grad.{name}": value for name, value in grads.items() if value is not None}

@@ -121,9 +121,13 @@ class Script:
         lines.append(f'TENSORS = load_file(Path(__file__).with_name("tensors.safetensors"){where})')
         if strides:
             lines += [
-                f"for name, stride in {strides!r}.items():  # not in the usual order in memory",
-                "    TENSORS[name] = torch.empty_strided(TENSORS[name].shape, stride, device=TENSORS[name].device, "
-                "dtype=TENSORS[name].dtype).copy_(TENSORS[name])",
+                "STRIDES = {  # of what does not lie in memory in the usual order",
+                *(f"    {code(name)}: {stride}," for name, stride in strides.items()),
+                "}",
+                "for name, stride in STRIDES.items():",
+                "    tensor = TENSORS[name]",
+                "    TENSORS[name] = torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype, device=tensor.device)",
+                "    TENSORS[name].copy_(tensor)",
             ]
         lines.append(f"INDEX = {scene.differing.judged.difference.index!r}  # of the element that differed most")
         if not scene.exact:
@@ -151,7 +155,7 @@ def _saved(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
     strides = {
         name: value.stride()
         for name, value in tensors.items()
-        if not value.is_contiguous() and sorted(value.stride(), reverse=True)[-1] > 0
+        if not value.is_contiguous() and min(value.stride()) > 0 and not name.startswith("recorded.")
     }
     # A copy each, for the format refuses tensors that share memory.
     saved = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
@@ -162,6 +166,16 @@ def code(value: object) -> str:
     """Return a literal, its texts in double quotes."""
     text = repr(value)
     return text if '"' in text else text.replace("'", '"')
+
+
+def wrapped(name: str, values: Sequence[str]) -> str:
+    """Return a constant with some texts, in lines that fit the screen."""
+    text = f"{name} = {code(tuple(values))}"
+    if len(text) <= 118:
+        return text
+    inner = ", ".join(code(value) for value in values)
+    rows = textwrap.wrap(inner, 112, break_long_words=False, break_on_hyphens=False)
+    return "\n".join([f"{name} = (", *(f"    {row}" for row in rows[:-1]), f"    {rows[-1]},", ")"])
 
 
 def literal(arguments: Mapping[str, object]) -> str:

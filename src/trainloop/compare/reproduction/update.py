@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from trainloop.compare.key import title
+from trainloop.compare.reproduction.optimizers import optimizer_lines, own_entry
 from trainloop.compare.reproduction.scene import Reproduction, Scene, Source
-from trainloop.compare.reproduction.script import Script, code, describe, literal
-from trainloop.config.schema import RunConfig
+from trainloop.compare.reproduction.script import Script, code, describe, wrapped
 
 FAST_FORMS = {
     "foreach": ("trainloop.manual.optim.foreach", "ForeachForm"),
     "compiled": ("trainloop.manual.optim.compiled", "CompiledForm"),
 }
-OWN_PROJECT = "trainloop.manual.optim"
-NOT_SETTINGS = ("params", "lr", "lr_scale", "optimizer")
 
 PARAMETER = '''
 def parameter(name):
@@ -51,7 +48,7 @@ def update_script(scene: Scene, names: Sequence[str], note: str = "") -> Reprodu
     script = Script(note=note, helpers=[PARAMETER])
     script.constants.append(f"NAME = {code(scene.key.name)}")
     if len(names) > 1:
-        script.constants.append(f"NAMES = {code(tuple(names))}")
+        script.constants.append(wrapped("NAMES", names))
     grads = scene.record.before.grads if scene.stage == "zero_grad" else scene.record.grads_after("sync")
     for name in names:
         script.tensors[f"param.{name}"] = scene.record.before.params[name]
@@ -77,17 +74,17 @@ def _side_lines(scene: Scene, source: Source, names: Sequence[str], script: Scri
     if scene.stage == "zero_grad":
         return [*lines, *_zero_grad_lines(scene, source, names, script)]
     for number, optimizer in enumerate(source.side.optimizers):
-        members = _members(source, optimizer, names)
+        members = [name for name in _held(source, optimizer) if name in names]
         if not members:
             continue
-        lines += _optimizer_lines(scene, source, number, members, script)
+        lines += optimizer_lines(scene, source, number, names, script)
         if scene.key.name not in members:
             lines.append(f"{_step_call(source, script)}")
             continue
-        own_entry = _own_entry(source, scene.key.name, scene.key.entry)
+        entry = own_entry(source, scene.key.name, scene.key.entry)
         result = "params[NAME].detach()"
         if scene.key.kind == "state":
-            result = f"torch.as_tensor(optimizer.state[params[NAME]][{code(own_entry)}])"
+            result = f"torch.as_tensor(optimizer.state[params[NAME]][{code(entry)}])"
         return [*lines, _step_call(source, script), f"return {result}"]
     return [*lines, "return params[NAME].detach()  # no optimizer has it"]
 
@@ -106,7 +103,7 @@ def _zero_grad_lines(scene: Scene, source: Source, names: Sequence[str], script:
         script.add_import("from trainloop.manual.zero_grad import zero_grad")
         call = ["zero_grad(params.values())"]
     elif len(source.side.optimizers) == 1 and isinstance(first, torch.optim.Optimizer):
-        call = [*_optimizer_lines(scene, source, 0, list(names), script), "optimizer.zero_grad()"]
+        call = [*optimizer_lines(scene, source, 0, names, script), "optimizer.zero_grad()"]
     else:
         call = ["for param in params.values():  # what model.zero_grad() does", "    param.grad = None"]
     lines = [*call, "grad = params[NAME].grad"]
@@ -117,122 +114,11 @@ def _zero_grad_lines(scene: Scene, source: Source, names: Sequence[str], script:
     return [*lines, "return grad"]
 
 
-def _members(source: Source, optimizer: Any, names: Sequence[str]) -> list[str]:
+def members_of(source: Source) -> list[str]:
+    """Return the names of the parameters that learn, group by group."""
+    return [name for optimizer in source.side.optimizers for name in _held(source, optimizer)]
+
+
+def _held(source: Source, optimizer: Any) -> list[str]:
     known = {id(param): name for name, param in source.side.params().items()}
-    held = [known.get(id(param), "") for group in optimizer.param_groups for param in group["params"]]
-    return [name for name in held if name in names]
-
-
-def _optimizer_lines(scene: Scene, source: Source, number: int, members: Sequence[str], script: Script) -> list[str]:
-    """Return the lines that make an optimizer, with all that it knew before the step."""
-    constructor = _Constructor(source, number, script)
-    known = {id(param): name for name, param in source.side.params().items()}
-    groups, counters = [], []
-    for index, group in enumerate(source.side.optimizers[number].param_groups):
-        held = [known[id(param)] for param in group["params"] if known.get(id(param)) in members]
-        if held:
-            groups.append((held, constructor.arguments(scene, group)))
-            counters += [
-                f"optimizer.param_groups[{len(groups) - 1}][{code(name)}] = {code(value)}"
-                for name, value in constructor.counters_of_group(index).items()
-            ]
-    held, arguments = groups[0]
-    if len(groups) == 1:
-        params = "list(params.values())" if len(held) == len(members) else _listed(held)
-        lines = [f"optimizer = {constructor.expression}({params}, {literal(arguments)})"]
-    else:
-        rows = [f'    {{"params": {_listed(names)}, **{code(own)}}},' for names, own in groups]
-        lines = ["groups = [", *rows, "]", f"optimizer = {constructor.expression}(groups, {literal(arguments)})"]
-    if scene.stage == "zero_grad":
-        return lines
-    lines += [f"optimizer.{name} = {code(value)}" for name, value in constructor.counters().items()]
-    return [*lines, *counters, *_state_lines(scene, source, members, script)]
-
-
-class _Constructor:
-    """How to make the optimizer of a side again.
-
-    Args:
-        source: of the side.
-        number: of the optimizer.
-        script: gets the imports.
-    """
-
-    def __init__(self, source: Source, number: int, script: Script) -> None:
-        self._source, self._number = source, number
-        kind = type(source.side.optimizers[number])
-        self._is_own = bool(source.plugins.optimizer) and number == 0
-        if self._is_own:
-            self.expression = script.own(source.plugins.optimizer)
-        elif kind.__module__.startswith(OWN_PROJECT):
-            script.add_import(f"from {OWN_PROJECT} import {kind.__name__}")
-            self.expression = kind.__name__
-        else:
-            self.expression = f"torch.optim.{kind.__name__}"
-        parameters = inspect.signature(kind).parameters
-        self._defaults = {name: parameter.default for name, parameter in parameters.items()}
-        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-            self._defaults.update(dict.fromkeys([*_settings(source.config), "lr"], inspect.Parameter.empty))
-
-    def arguments(self, scene: Scene, group: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the keyword arguments of a group, those at their defaults left out."""
-        lr = scene.record.lr * self._source.side.of.lr_factor * group.get("lr_scale", 1.0)
-        known = {**_settings(self._source.config), **self._attributes(), **group, "lr": lr}
-        return {
-            name: known[name]
-            for name, default in self._defaults.items()
-            if name in known and name != "params" and (name == "lr" or known[name] != default)
-        }
-
-    def counters(self) -> dict[str, Any]:
-        """Return what the optimizer counts in attributes of its own."""
-        if not self._is_own:
-            return {}
-        usual = vars(torch.optim.SGD([torch.zeros(1)], lr=1.0))
-        return {name: value for name, value in self._attributes().items() if name not in usual and value is not None}
-
-    def counters_of_group(self, index: int) -> dict[str, Any]:
-        """Return what the optimizer counts in a group."""
-        if not self._is_own:
-            return {}
-        plain = self._source.standpoint.groups[self._number][index]
-        return {name: value for name, value in plain.items() if name not in {*self._defaults, *NOT_SETTINGS}}
-
-    def _attributes(self) -> dict[str, Any]:
-        return self._source.standpoint.attributes[self._number]
-
-
-def _settings(config: RunConfig) -> dict[str, Any]:
-    settings: dict[str, Any] = config.optimizer.model_dump(exclude={"name", "groups"})
-    return settings
-
-
-def _listed(names: Sequence[str]) -> str:
-    return "[" + ", ".join(f"params[{code(name)}]" for name in names) + "]"
-
-
-def _state_lines(scene: Scene, source: Source, members: Sequence[str], script: Script) -> list[str]:
-    """Keep what the optimizer remembered; return the lines that restore it."""
-    numbers: list[str] = []
-    tensors = False
-    for (name, known_as), value in source.standpoint.state.items():
-        if name not in members:
-            continue
-        fed = scene.record.before.optimizer.get((name, known_as))
-        value = value if fed is None or fed.shape != value.shape else fed
-        entry = _own_entry(source, name, known_as)
-        kind = source.standpoint.number_kinds.get((name, known_as))
-        if kind is not None:
-            numbers.append(
-                f"optimizer.state.setdefault(params[{code(name)}], {{}})[{code(entry)}] = {kind(value.item())!r}"
-            )
-        else:
-            script.tensors[f"{source.name}.{name}.{entry}"] = value
-            tensors = True
-    return [*([f"restore(optimizer, params, {code(source.name)})"] if tensors else []), *numbers]
-
-
-def _own_entry(source: Source, name: str, known_as: str) -> str:
-    """Return what a side calls an entry of its state."""
-    inverse = {(param, theirs): own for (param, own), theirs in source.side.entry_names.items()}
-    return inverse.get((name, known_as), known_as)
+    return [known[id(param)] for group in optimizer.param_groups for param in group["params"] if id(param) in known]

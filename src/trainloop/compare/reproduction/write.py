@@ -19,7 +19,7 @@ from trainloop.compare.reproduction.clipping import clipping_script
 from trainloop.compare.reproduction.gradient import gradient_script, loss_script
 from trainloop.compare.reproduction.recorded import recorded_script
 from trainloop.compare.reproduction.scene import Reproduction, Scene
-from trainloop.compare.reproduction.update import update_script
+from trainloop.compare.reproduction.update import members_of, update_script
 from trainloop.compare.run import Comparison
 from trainloop.compare.settings import Sides
 from trainloop.files import make_new_folder, write_bytes, write_text
@@ -86,7 +86,7 @@ def _of_stage(scene: Scene) -> Iterator[Reproduction]:
     assert scene.reference is not None
     if scene.stage in ("step", "zero_grad"):
         yield update_script(scene, [scene.key.name])
-        learning = [name for name, param in scene.reference.side.params().items() if param.requires_grad]
+        learning = members_of(scene.reference)
         note = "The parameter alone does not show the difference, so all of them take part."
         yield update_script(scene, learning, note)
     elif scene.stage == "sync":
