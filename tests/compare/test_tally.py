@@ -123,7 +123,7 @@ def test_a_report_has_the_numbers_of_the_worst_tensor():
 def test_what_float64_shows_below_the_floor_is_kept_by_name():
     tally = Tally(STAGES)
     tally.add(record_of(), judged("equal_up_to_rounding", hidden=True))
-    assert tally.hidden == {"step: w"}
+    assert tally.hidden == {"optimizer step: w"}
 
 
 def test_what_cannot_be_judged_is_kept_with_its_place():

@@ -56,12 +56,14 @@ class Call:
         function: of torch.
         given: its arguments by name; those without one in ``NAMES`` keep their place in ``rest``.
         rest: further positional arguments.
+        noise: what a dropout multiplies its input by, drawn when the call came: 0 or 1 / (1 − p).
     """
 
     kind: Kind
     function: Callable[..., Any]
     given: Mapping[str, Any]
     rest: tuple[Any, ...] = ()
+    noise: Tensor | None = None
 
     def __getitem__(self, name: str) -> Any:
         """Return an argument, None if it was not given."""
@@ -75,7 +77,14 @@ class Call:
 
     def but(self, **changes: Any) -> Call:
         """Return the same call with other arguments."""
-        return Call(self.kind, self.function, {**self.given, **changes}, self.rest)
+        return Call(self.kind, self.function, {**self.given, **changes}, self.rest, self.noise)
+
+    def drawn(self) -> Call:
+        """Return the same call with its noise, if it is a dropout: what it makes of ones."""
+        if self.kind != "dropout":
+            return self
+        noise: Tensor = self.but(input=torch.ones_like(self.input)).run()
+        return Call(self.kind, self.function, self.given, self.rest, noise)
 
     def run(self) -> Any:
         """Carry it out."""
@@ -106,24 +115,15 @@ Backward = Callable[[Call, Tensor, Tensor], Grads]
 
 
 def right_forward(call: Call) -> Tensor:
-    """Return the library's output."""
-    output: Tensor = call.run()
+    """Return the library's output; of a dropout, with the noise that was drawn."""
+    output: Tensor = call.run() if call.noise is None else call.input * call.noise
     return output
 
 
 def right_backward(call: Call, output: Tensor, grad_output: Tensor) -> Grads:
-    """Return the library's gradients; of a dropout, those of the mask that was drawn."""
-    if call.kind == "dropout":
-        return {"input": grad_output * noise_of(call, output)}
-    return call.grads(grad_output)
-
-
-def noise_of(call: Call, output: Tensor) -> Tensor:
-    """Return what a dropout multiplied its input by: 0 or 1 / (1 − p), or 1 where nothing is dropped."""
-    p = call["p"] if call["p"] is not None else 0.5
-    if call["training"] is False or not p:
-        return torch.ones_like(output)
-    return torch.where((output == 0) & (call.input != 0), 0.0, 1 / (1 - p)).to(output)
+    """Return the library's gradients; of a dropout, with the noise that was drawn."""
+    del output
+    return call.grads(grad_output) if call.noise is None else {"input": grad_output * call.noise}
 
 
 class _Operation(torch.autograd.Function):
@@ -131,6 +131,7 @@ class _Operation(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, call: Call, forward: Forward, backward: Backward, *_tensors: Tensor) -> Tensor:
+        call = call.drawn()
         output = forward(call)
         ctx.call, ctx.backward_of = call, backward
         ctx.save_for_backward(output)
@@ -174,9 +175,7 @@ class Deviating(TorchFunctionMode):
         if call is None or call.kind != self.kind:
             return func(*args, **(kwargs or {}))
         own = call.but(inplace=False) if call["inplace"] else call
-        return _Operation.apply(
-            own, self.forward, self.backward, *(own[name] for name in _tensor_names(own))
-        )
+        return _Operation.apply(own, self.forward, self.backward, *(own[name] for name in _tensor_names(own)))
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -101,12 +100,10 @@ def _counted_not(scene: Scene) -> Predicted | None:
 
 
 def _without_scale(call: Call) -> Tensor:
-    output = right_forward(call)
-    return torch.where(output == 0, output, call.input)
+    return right_forward(call) if call.noise is None else call.input * (call.noise != 0)
 
 
 def _not_dropped(call: Call) -> Tensor:
-    right_forward(call)  # for its draws
     return call.input.clone()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from trainloop.compare.catalogue.calls import Backward, Call, Grads, Kind, noise_of, right_backward
+from trainloop.compare.catalogue.calls import Backward, Call, Grads, Kind, right_backward
 from trainloop.compare.catalogue.scene import Deviation, Predicted, Scene, call_deviation, deviation
 from trainloop.compare.key import Key
 
@@ -215,7 +215,8 @@ def _mask_inverted(call: Call, _output: Tensor, grad_output: Tensor) -> Grads:
 
 
 def _dropout_without_scale(call: Call, output: Tensor, grad_output: Tensor) -> Grads:
-    return {"input": grad_output * (noise_of(call, output) != 0)}
+    right = right_backward(call, output, grad_output)
+    return right if call.noise is None else {"input": grad_output * (call.noise != 0)}
 
 
 def _to_all_maxima(call: Call, output: Tensor, grad_output: Tensor) -> Grads:

@@ -6,6 +6,7 @@ update it, in float64. It is torch's formula and not ours, because ours is what 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -70,10 +71,10 @@ class Update:
                 remembered is right in any case.
         """
         param = nn.Parameter(self.param.clone())
-        param.grad = self.grad.clone()
+        param.grad = self.grad.to(param.dtype, copy=True)
+        optimizer = _optimizer(self.kind)
         settings = {name: value for name, value in self.group.items() if name not in ("initial_lr", "lr_scale")}
-        optimizer = getattr(torch.optim, self.kind)([param])
-        optimizer.param_groups[0].update(settings)
+        optimizer.param_groups[0].update(settings, params=[param])
         right = self.step
         before = self.full_state() if step is not None and self.is_first else self.state
         if before:
@@ -81,7 +82,7 @@ class Update:
             if step is not None:
                 optimizer.state[param]["step"].fill_(step - 1)
         optimizer.step()
-        state = {entry: value for entry, value in optimizer.state[param].items() if isinstance(value, Tensor)}
+        state = {entry: value for entry, value in optimizer.state.pop(param, {}).items() if isinstance(value, Tensor)}
         if "step" in state:
             state["step"] = torch.full_like(state["step"], right)
         return param.detach(), state
@@ -96,6 +97,13 @@ class Update:
             entry: torch.full_like(value, blank[entry]) if entry in COUNTS else torch.zeros_like(value)
             for entry, value in after.items()
         }
+
+
+@functools.cache
+def _optimizer(kind: str) -> torch.optim.Optimizer:
+    """Return an optimizer to be used for one parameter after the other; to make one costs more than a step."""
+    optimizer: torch.optim.Optimizer = getattr(torch.optim, kind)([nn.Parameter(torch.zeros(1, 1))])
+    return optimizer
 
 
 Change = Callable[[Update], Updated | None]
