@@ -330,6 +330,17 @@ def test_where_every_bit_counts_the_script_compares_bits(tmp_path, monkeypatch):
     assert "ALLOWED" not in text
 
 
+def test_where_no_script_can_be_made_the_recorded_tensors_are_left(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise KeyError("an optimizer of a kind that nobody thought of")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("trainloop.compare.reproduction.write.update_script", fails)
+    verdict, code, _, text = compared_here(tmp_path, [], False, {"plugins": Plugins(optimizer="step.py:Own")})
+    assert (verdict.verdict, code) == ("different", 1)
+    assert "does not show the difference. So this script runs neither side" in " ".join(text.split())
+
+
 # From Python, where nothing can be imported
 
 
@@ -395,6 +406,7 @@ def test_a_full_disk_does_not_lose_the_verdict(tmp_path, monkeypatch):
     assert verdict.verdict == "different"
     assert verdict.reproduction == ""
     assert any("no space left to write tensors.safetensors" in remark for remark in verdict.remarks)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_automatic_folder_is_called_as_the_config():

@@ -6,8 +6,9 @@ import contextlib
 import io
 import math
 import runpy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from trainloop.compare.reproduction.scene import Reproduction, Scene
 from trainloop.compare.reproduction.update import members_of, update_script
 from trainloop.compare.run import Comparison
 from trainloop.compare.settings import Sides
-from trainloop.files import make_new_folder, write_bytes, write_text
+from trainloop.files import make_new_folder, remove_if_unused, write_bytes, write_text
 from trainloop.random_state import RandomState
 
 SCRIPT, TENSORS = "reproduce.py", "tensors.safetensors"
@@ -54,11 +55,15 @@ def write_reproduction(comparison: Comparison, sides: Sides | None, folder: Path
         ResourceError: it cannot be written.
     """
     scene, folder = Scene.of(comparison, sides), _new(folder)
-    for content in _attempts(scene):
-        write_bytes(folder / TENSORS, save(content.tensors))
-        write_text(folder / SCRIPT, content.text)
-        if shows(folder / SCRIPT, scene):
-            break
+    try:
+        for content in _attempts(scene):
+            write_bytes(folder / TENSORS, save(content.tensors))
+            write_text(folder / SCRIPT, content.text)
+            if shows(folder / SCRIPT, scene):
+                break
+    finally:
+        # Where the disk was full, nothing but the folder may be there.
+        remove_if_unused(folder)
     return folder
 
 
@@ -77,26 +82,28 @@ def _attempts(scene: Scene) -> Iterator[Reproduction]:
     if scene.reference.side.device != scene.candidate.side.device:
         yield recorded_script(scene, "The two sides ran on different devices.")
         return
-    yield from _of_stage(scene)
+    for make in _of_stage(scene):
+        # Optimizers and models of somebody's own come in every shape; none of them may cost the verdict.
+        with contextlib.suppress(Exception):
+            yield make()
     yield recorded_script(scene, "The stage alone, from the recorded tensors, does not show the difference.")
 
 
-def _of_stage(scene: Scene) -> Iterator[Reproduction]:
-    """Yield the scripts that run both sides, the smallest first."""
+def _of_stage(scene: Scene) -> list[Callable[[], Reproduction]]:
+    """Return what makes the scripts that run both sides, the smallest first."""
     assert scene.reference is not None
     if scene.stage in ("step", "zero_grad"):
-        yield update_script(scene, [scene.key.name])
-        learning = members_of(scene.reference)
         note = "The parameter alone does not show the difference, so all of them take part."
-        yield update_script(scene, learning, note)
-    elif scene.stage == "sync":
-        yield clipping_script(scene)
-    elif scene.stage == "loss":
-        yield loss_script(scene)
-    else:
-        yield gradient_script(scene, feed=False)
-        if scene.record.parts == 1:
-            yield gradient_script(scene, feed=True)
+        return [
+            partial(update_script, scene, [scene.key.name]),
+            partial(update_script, scene, members_of(scene.reference), note),
+        ]
+    if scene.stage == "sync":
+        return [partial(clipping_script, scene)]
+    if scene.stage == "loss":
+        return [partial(loss_script, scene)]
+    feeding = (False,) if scene.record.parts > 1 else (False, True)
+    return [partial(gradient_script, scene, feed=feed) for feed in feeding]
 
 
 def shows(script: Path, scene: Scene) -> bool:
