@@ -11,16 +11,11 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 
-import torch
-from torch import Tensor
-
 from trainloop.compare.catalogue import CATALOGUE
 from trainloop.compare.catalogue.scene import Deviation, Predicted, Scene
-from trainloop.compare.measure import largest_gap
 from trainloop.compare.run import Comparison
 from trainloop.compare.verdict import Cause
 from trainloop.compare.wording import NO_CAUSE
-from trainloop.tolerance import ROUNDING_FACTOR
 
 MAX_RESIDUAL = 0.05
 """what a deviation may leave unexplained: rounding near the floor leaves a few hundredths, another mistake leaves about 1"""
@@ -102,41 +97,10 @@ def residual_of(way: object, scenes: Sequence[Scene]) -> float | None:
 
 def tensor_residuals(scene: Scene, predicted: Predicted) -> list[float]:
     """Return the residual of every tensor where something was observed or predicted."""
-    reference, candidate = scene.reference, scene.candidate
     found = []
-    for key in candidate.keys() & reference.keys():
-        one, two = reference[key], candidate[key]
-        expected = predicted.get(key, one)
-        residual = _residual(one, two, expected, ROUNDING_FACTOR * scene.floor(key))
+    for key, seen in scene.observed.items():
+        # What a deviation says nothing of it leaves as the reference has it: all that was seen there is unexplained.
+        residual = seen.residual(predicted[key]) if key in predicted else (1.0 if seen.is_visible else None)
         if residual is not None:
             found.append(residual)
     return found
-
-
-def _residual(
-    reference: Tensor | None, candidate: Tensor | None, predicted: Tensor | None, noise: float
-) -> float | None:
-    """Return ‖d − d'‖ / max(‖d‖, ‖d'‖), or None where both are noise."""
-    if reference is None or candidate is None or predicted is None:
-        if reference is candidate is predicted:
-            return None
-        alike = candidate is predicted or largest_gap(candidate, predicted) <= noise
-        return 0.0 if alike else 1.0
-    if reference.shape != candidate.shape or predicted.shape != reference.shape:
-        return 1.0
-    observed, expected = candidate.double() - reference.double(), predicted.double() - reference.double()
-    if not bool(torch.isfinite(observed).all() and torch.isfinite(expected).all()):
-        return 0.0 if torch.equal(candidate.isfinite(), predicted.isfinite()) else 1.0
-    size = max(_norm(observed), _norm(expected))
-    if max(_largest(observed), _largest(expected)) <= noise:
-        return None
-    return _norm(observed - expected) / size
-
-
-def _norm(tensor: Tensor) -> float:
-    norm: float = tensor.norm().item()
-    return norm
-
-
-def _largest(tensor: Tensor) -> float:
-    return tensor.abs().max().item() if tensor.numel() else 0.0

@@ -21,11 +21,13 @@ from trainloop.compare.catalogue.calls import (
     right_backward,
     right_forward,
 )
+from trainloop.compare.catalogue.observed import Observed
 from trainloop.compare.evidence import forked
 from trainloop.compare.guard import SideError
 from trainloop.compare.judge import floor_of
 from trainloop.compare.key import Key, Stage
 from trainloop.compare.replay import replay
+from trainloop.tolerance import ROUNDING_FACTOR
 
 if TYPE_CHECKING:
     from trainloop.compare.run import Differing
@@ -71,6 +73,16 @@ class Scene:
         found = self.differing.outputs.get(self.stage, {})
         return {key: self._best(exact.get(key), value) for key, value in found.items()}
 
+    @cached_property
+    def observed(self) -> dict[Key, Observed]:
+        """Return the change of every tensor that both sides have."""
+        reference, candidate = self.reference, self.candidate
+        return {
+            key: Observed(one, candidate[key], ROUNDING_FACTOR * self.floor(key))
+            for key, one in reference.items()
+            if key in candidate
+        }
+
     def floor(self, key: Key) -> float:
         """Return what rounding explains of a tensor, in the precision that the two above have."""
         evidence, record = self.differing.evidence, self.differing.record
@@ -112,7 +124,7 @@ class Scene:
     def _best(exact: Tensor | None, value: Tensor | None) -> Tensor | None:
         if exact is not None and value is not None and exact.shape == value.shape:
             return exact
-        return value if value is None or not value.is_floating_point() else value.double()
+        return None if value is None else value.double()
 
 
 @dataclass(frozen=True)
