@@ -12,7 +12,7 @@ from torch import nn
 from trainloop.compare.api import TrainingStep
 from trainloop.compare.implementation import REFERENCE
 from trainloop.compare.key import STAGES, Key
-from trainloop.compare.record import State, differentiate, group_settings, observe
+from trainloop.compare.record import State, differentiate, group_settings, observe, shared_memory
 from trainloop.data.pipeline import Batch
 from trainloop.loop.step import train_step
 from trainloop.report.weights import weights_sha256
@@ -171,3 +171,11 @@ def test_the_state_before_is_of_the_side():
     assert torch.equal(
         state.optimizer["0.weight", "momentum_buffer"], own.optimizer_state()["0.weight", "momentum_buffer"]
     )
+
+
+def test_gradients_in_one_memory_are_noticed_and_parts_of_one_buffer_are_not():
+    buffer = torch.zeros(6)
+    side_by_side = {"a": buffer[:3], "b": buffer[3:], "c": None}
+    assert shared_memory(side_by_side) == {}
+    assert shared_memory({"a": buffer[:4], "b": buffer[2:]}) == {"b": "a"}
+    assert shared_memory({"a": buffer, "b": buffer}) == {"b": "a"}

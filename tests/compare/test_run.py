@@ -430,3 +430,35 @@ def test_the_cases_leave_the_random_streams_alone():
         torch.manual_seed(5)
         found.append(compare(*sides, images(), cases=cases).weights_sha256)
     assert found[0] == found[1]
+
+
+def test_gradients_that_share_memory_are_different_though_their_numbers_agree():
+    class Twins(nn.Module):
+        """Two parameters whose gradients are the same numbers."""
+
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(108, 5)
+            self.one, self.two = nn.Parameter(torch.zeros(5)), nn.Parameter(torch.zeros(5))
+
+        def forward(self, x):
+            return self.head(x.flatten(1)) + self.one + self.two
+
+    def sharing(model):
+        def backward(loss):
+            loss.backward()
+            model.two.grad = model.one.grad
+
+        return backward
+
+    right = step(model=Twins()).implementation(CANDIDATE)
+
+    def build(model, exact):
+        stages, optimizers = right.build(model, exact)
+        return dataclasses.replace(stages, backward=sharing(model)), optimizers
+
+    verdict = compared(dataclasses.replace(right, build=build), step(model=right.model))
+    assert verdict.verdict == "different"
+    assert (verdict.first.stage, verdict.first.tensor) == ("backward", "grad of two")
+    assert verdict.first.problem == "shares its memory with grad of one"
+    assert verdict.cause.name == "aliased gradient (memory shared with that of another parameter)"

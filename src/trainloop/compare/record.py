@@ -74,6 +74,7 @@ class StepRecord:
         outputs: of each stage.
         stages: those that ran; the others were handed their outputs.
         settings: of the optimizer's group of each parameter, as they were in this step.
+        shared: gradients that share memory after the backward, by name; see :func:`shared_memory`.
     """
 
     case: str
@@ -88,6 +89,7 @@ class StepRecord:
     outputs: Outputs
     stages: tuple[Stage, ...] = STAGES
     settings: dict[str, Settings] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
 
     def grads_after(self, stage: Stage) -> Grads:
         """Return the gradients that a stage left."""
@@ -147,6 +149,7 @@ def observe(side: Side, batch: Batch, lr: float, *, case: str, step: int) -> Ste
         outputs["forward"] = passed.forward | buffer_outputs(side)
         outputs["loss"] = {Key("loss"): passed.loss}
         outputs["backward"] = grad_outputs(side)
+        shared = shared_memory(side.grads())
         random_after_gradient = RandomState(side.device)
         called(side, "sync", side.stages.sync)
         outputs["sync"] = grad_outputs(side)
@@ -164,6 +167,7 @@ def observe(side: Side, batch: Batch, lr: float, *, case: str, step: int) -> Ste
         RandomState(side.device),
         outputs,
         settings=group_settings(side),
+        shared=shared,
     )
 
 
@@ -228,6 +232,27 @@ def differentiate(
 def _activation(name: str) -> Key:
     """Return the key of what a module returned; the model itself, whose name is empty, returns the logits."""
     return Key("activation", name) if name else Key("logits")
+
+
+def shared_memory(grads: Grads) -> dict[str, str]:
+    """Return which gradients lie in memory that an earlier one uses too: its name → the name of the earlier one.
+
+    Such gradients may be right, and still what changes one of them in place (clipping, an optimizer) changes the other.
+    Parts of one buffer that lie side by side share nothing.
+    """
+    spans = []
+    for name, grad in grads.items():
+        if grad is not None and grad.numel():
+            reach = sum(stride * (size - 1) for stride, size in zip(grad.stride(), grad.shape, strict=True))
+            spans.append((grad.data_ptr(), grad.data_ptr() + (reach + 1) * grad.element_size(), name))
+    found: dict[str, str] = {}
+    end, owner = 0, ""
+    for start, stop, name in sorted(spans):
+        if start < end:
+            found[name] = owner
+        if stop > end:
+            end, owner = stop, name
+    return found
 
 
 def group_settings(side: Side) -> dict[str, Settings]:

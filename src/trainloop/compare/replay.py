@@ -26,8 +26,12 @@ from trainloop.compare.record import (
     buffer_outputs,
     differentiate,
     grad_outputs,
+    shared_memory,
     update_outputs,
 )
+
+SHARED = "shares its memory with "
+"""what is said of a gradient in the memory of another"""
 
 
 @dataclass
@@ -37,11 +41,13 @@ class Replayed:
     Args:
         outputs: of the stages that ran.
         remarks: what it did beside its outputs, by stage: changed the images, drew other random numbers.
+        shared: gradients that share memory with another, though those of the reference do not; both by name.
         unmatched: entries of its optimizer's state that the reference has not, so they were neither fed nor compared.
     """
 
     outputs: Outputs = field(default_factory=dict)
     remarks: dict[Stage, str] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
     unmatched: tuple[str, ...] = ()
 
 
@@ -91,6 +97,8 @@ def _replay_gradient(side: Side, record: StepRecord, done: Replayed) -> None:
     done.outputs["forward"] = passed.forward | buffer_outputs(side)
     done.outputs["loss"] = {Key("loss"): passed.loss}
     done.outputs["backward"] = grad_outputs(side)
+    shared = shared_memory(side.grads())
+    done.shared = {name: owner for name, owner in shared.items() if name not in record.shared}
     if side.device == record.random.device and not record.random_after_gradient.is_now():
         done.remarks["forward"] = "it drew other random numbers than the reference"
     if passed.changed_inputs:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -23,9 +24,9 @@ from trainloop.compare.guard import DEFAULT_TIMEOUT_S, SideError, TimeLimit
 from trainloop.compare.implementation import Implementation, Side
 from trainloop.compare.judge import Judged, judge
 from trainloop.compare.key import GRADIENT_STAGES, STAGES, Key, Stage, title
-from trainloop.compare.measure import difference, largest, largest_gap
+from trainloop.compare.measure import Difference, difference, largest, largest_gap
 from trainloop.compare.record import Outputs, StepRecord, observe
-from trainloop.compare.replay import Replayed, replay
+from trainloop.compare.replay import SHARED, Replayed, replay
 from trainloop.compare.tally import Tally, has_nan, unequal
 from trainloop.data.pipeline import Batch
 from trainloop.random_state import RandomState
@@ -192,7 +193,9 @@ class Comparison:
             count[stage] = count.get(stage, 0) + 1
         self.tally.count(record, replayed.outputs, count)
         evidence = self._gather(record, reference, candidate, stages, found)
-        different: list[Judged] = []
+        different = [_sharing(name, owner) for name, owner in replayed.shared.items() if "backward" in stages]
+        for judged in different:
+            self.tally.add(record, judged)
         for stage, key, value in found:
             judged = self._judge(record, stage, key, value, evidence)
             if replayed.unmatched:
@@ -206,7 +209,7 @@ class Comparison:
             self._keep(Differing(record, different[0], replayed.outputs, reference, candidate, evidence, where))
         if failed is not None:
             raise failed
-        return not found
+        return not found and not different
 
     def _keep(self, differing: Differing) -> None:
         # One of the run's own batches and one of the cases: a batch made up for the purpose may show what the run's do not, and
@@ -269,6 +272,12 @@ class Comparison:
             share = max(judged.floor, judged.difference.abs_err) / judged.difference.scale
             self._known_floors[stage, key] = max(share, self._known_floors.get((stage, key), 0.0))
         return judged
+
+
+def _sharing(name: str, owner: str) -> Judged:
+    """Return the verdict on a gradient that lies in the memory of another."""
+    gap = Difference(abs_err=math.inf, rel_err=math.inf, ulp=None, problem=f"{SHARED}grad of {owner}")
+    return Judged("backward", Key("grad", name), "different", gap, 0.0)
 
 
 def _with_standpoints(

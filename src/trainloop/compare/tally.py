@@ -83,7 +83,7 @@ class StageTally:
             record, key, floor, error = self.quiet or (None, None, 0.0, None)
             return StageReport(
                 self.stage,
-                self.word,
+                self.word if self.tensors else "inconclusive",
                 self.tensors,
                 self.same_bits,
                 worst=str(key) if key else "",

@@ -51,6 +51,7 @@ class Cause:
         also: others that explain it as well.
         runner_up: the best of the deviations that do not explain it.
         runner_up_residual: its residual.
+        partial: it acts in some modules, and not in others of their kind.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Cause:
     also: tuple[str, ...] = ()
     runner_up: str = ""
     runner_up_residual: float = 1.0
+    partial: bool = False
 
 
 @dataclass(frozen=True)

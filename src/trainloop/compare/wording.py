@@ -78,8 +78,11 @@ def cause_text(cause: Cause) -> str:
             f"; the nearest is {cause.runner_up} (residual {cause.runner_up_residual:.2f})" if cause.runner_up else ""
         )
         return f"none of the {cause.tried} known deviations of this stage explains it{best}"
+    if not cause.tried:
+        return cause.name
     also = f"; not to be told apart here: {', '.join(cause.also)}" if cause.also else ""
-    return f"{cause.name} (residual {cause.residual:.1e}, of {cause.tried} known deviations{also})"
+    partial = ", not in every such module" if cause.partial else ""
+    return f"{cause.name}{partial} (residual {cause.residual:.1e}, of {cause.tried} known deviations{also})"
 
 
 def command_to_see(folder: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import torch
 
 from trainloop.compare import compare
 from trainloop.compare.catalogue.calls import Deviating, right_backward, right_forward
@@ -75,3 +76,22 @@ def test_an_unknown_deviation_is_called_none(step, batches):
     assert found.cause.name == NO_CAUSE
     assert found.cause.runner_up
     assert found.cause.residual > 0.05
+
+
+def test_a_deviation_in_one_module_of_several_is_named_as_such(step, batches):
+    class Mode(Deviating):
+        """Deviates in the first call alone."""
+
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            self.seen = getattr(self, "seen", 0) + (func is torch.nn.functional.relu)
+            if func is torch.nn.functional.relu and self.seen % 2:
+                return torch.nn.functional.leaky_relu(args[0], 0.01)
+            return func(*args, **(kwargs or {}))
+
+    model = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(192, 8), torch.nn.ReLU(), torch.nn.Linear(8, 10), torch.nn.ReLU()
+    )
+    own = dataclasses.replace(step, model=model)
+    found = compare(own, candidate_with(own, Mode("relu")), batches, cases=False)
+    assert found.cause.name == "leaky relu instead of relu"
+    assert found.cause.partial

@@ -53,6 +53,17 @@ def _not_rooted(var: Tensor, _count: float, eps: float) -> Tensor:
     return 1 / (var + eps)
 
 
+def _unbiased_throughout(call: Call) -> Tensor:
+    """Take the unbiased variance for the biased one, so that the running variance is corrected twice."""
+    output = _normalizing(_unbiased)(call)
+    if call["training"] and call["running_var"] is not None:
+        x = call.input
+        axes, count = (0, *range(2, x.dim())), x.numel() / x.shape[1]
+        momentum = DEFAULT_MOMENTUM if call["momentum"] is None else call["momentum"]
+        call["running_var"].add_(momentum * x.var(axes) * (count / (count - 1) - 1))
+    return output
+
+
 def _running_used(call: Call) -> Tensor:
     return right_forward(call.but(training=call["running_mean"] is None))
 
@@ -136,12 +147,15 @@ def _relu_of_minus(call: Call) -> Tensor:
     return call.input.clamp(max=0)
 
 
-def _call(name: str, kind: Kind, forward: Forward) -> Deviation:
-    return call_deviation(name, "forward", kind, forward=forward)
+def _call(name: str, kind: Kind, *forward: Forward) -> Deviation:
+    ways = [call_deviation(name, "forward", kind, forward=way) for way in forward]
+    return deviation(name, "forward", *(way.predict[0] for way in ways))
 
 
 FORWARD: tuple[Deviation, ...] = (
-    _call("batch-norm variance unbiased where it normalizes", "batch_norm", _normalizing(_unbiased)),
+    _call(
+        "batch-norm variance unbiased where it normalizes", "batch_norm", _normalizing(_unbiased), _unbiased_throughout
+    ),
     _call("batch-norm running variance biased", "batch_norm", _biased_running),
     _call("batch-norm momentum of the other convention (1 − momentum)", "batch_norm", _momentum_convention),
     _call("batch-norm eps outside the square root", "batch_norm", _normalizing(_eps_outside)),

@@ -57,17 +57,25 @@ class LossScene:
         """Return K."""
         return self.logits.shape[1]
 
-    @property
-    def num_images(self) -> int:
-        """Return N."""
-        return self.logits.shape[0]
-
 
 def _loss(change: Callable[[LossScene], float | None]) -> Callable[[Scene], Predicted | None]:
+    """Return what computes another loss from logits and labels."""
+
     def predict(scene: Scene) -> Predicted | None:
         seen = loss_scene(scene)
         value = None if seen is None else change(seen)
         return None if value is None else {Key("loss"): torch.tensor(value, dtype=torch.float64)}
+
+    return predict
+
+
+def _times(factor: Callable[[int, int], float]) -> Callable[[Scene], Predicted | None]:
+    """Return what multiplies the loss, whatever loss it is: (images, outputs) → factor."""
+
+    def predict(scene: Scene) -> Predicted | None:
+        value, logits = scene.reference[Key("loss")], scene.differing.record.logits
+        scale = factor(len(logits), logits.shape[-1])
+        return None if value is None or scale == 1 else {Key("loss"): value * scale}
 
     return predict
 
@@ -108,16 +116,22 @@ def _no_log(seen: LossScene) -> float:
     return F.nll_loss(seen.log_probs.exp(), seen.labels).item()
 
 
+def _over_all(seen: LossScene, eps: float) -> float:
+    """ε is divided by K − 1 and given to all K classes."""
+    return (1 - eps) * seen.right + eps * seen.uniform / (seen.num_classes - 1)
+
+
 LOSS: tuple[Deviation, ...] = (
-    deviation("loss summed instead of averaged", "loss", _loss(lambda seen: seen.value * seen.num_images)),
-    deviation("loss averaged twice", "loss", _loss(lambda seen: seen.value / seen.num_images)),
-    deviation("loss averaged over classes too", "loss", _loss(lambda seen: seen.value / seen.num_classes)),
+    deviation("loss summed instead of averaged", "loss", _times(lambda images, _: images)),
+    deviation("loss averaged twice", "loss", _times(lambda images, _: 1 / images)),
+    deviation("loss averaged over classes too", "loss", _times(lambda _, classes: 1 / classes)),
+    deviation("loss averaged over N − 1 images", "loss", _times(lambda images, _: images / max(1, images - 1))),
     deviation(
-        "loss averaged over N − 1 images",
+        "label smoothing over K − 1 classes instead of K",
         "loss",
-        _loss(lambda seen: seen.value * seen.num_images / max(1, seen.num_images - 1)),
+        _loss(_smoothed(_over_others)),
+        _loss(_smoothed(_over_all)),
     ),
-    deviation("label smoothing over K − 1 classes instead of K", "loss", _loss(_smoothed(_over_others))),
     deviation("label smoothing missing", "loss", _loss(_smoothed(lambda seen, _: seen.right))),
     deviation(
         "label smoothing not taken off the right class",
@@ -142,8 +156,8 @@ LOSS: tuple[Deviation, ...] = (
     deviation("softmax applied twice", "loss", _loss(_softmax_twice)),
     deviation("softmax missing", "loss", _loss(_no_softmax)),
     deviation("logarithm missing", "loss", _loss(_no_log)),
-    deviation("logarithm to the base 2", "loss", _loss(lambda seen: seen.value / math.log(2))),
-    deviation("loss with the wrong sign", "loss", _loss(lambda seen: -seen.value)),
-    deviation("loss halved", "loss", _loss(lambda seen: seen.value / 2)),
-    deviation("loss doubled", "loss", _loss(lambda seen: seen.value * 2)),
+    deviation("logarithm to the base 2", "loss", _times(lambda *_: 1 / math.log(2))),
+    deviation("loss with the wrong sign", "loss", _times(lambda *_: -1.0)),
+    deviation("loss halved", "loss", _times(lambda *_: 0.5)),
+    deviation("loss doubled", "loss", _times(lambda *_: 2.0)),
 )

@@ -37,6 +37,12 @@ def _each(stage: Stage, change: Callable[[Tensor], Tensor | None]) -> Callable[[
     return predict
 
 
+def _zeros(scene: Scene) -> Predicted | None:
+    """Fill every gradient with zeros, of parameters that had none as well."""
+    params = scene.differing.record.before.params
+    return {key: torch.zeros_like(params[key.name], dtype=torch.float64) for key in scene.candidate}
+
+
 def _except_a_group(scene: Scene) -> Predicted | None:
     """Zero all gradients but those of the group that the first differing parameter is in."""
     record = scene.differing.record
@@ -114,7 +120,7 @@ def _always_scaled(scene: Scene) -> Predicted | None:
 OTHERS: tuple[Deviation, ...] = (
     deviation("gradient not zeroed", "zero_grad", _each("zero_grad", lambda grad: grad)),
     deviation("gradient not zeroed in a parameter group", "zero_grad", _except_a_group),
-    deviation("gradient filled with zeros instead of None", "zero_grad", _each("zero_grad", torch.zeros_like)),
+    deviation("gradient filled with zeros instead of None", "zero_grad", _zeros),
     deviation("clipped after the update instead of before, or not at all", "sync", _each("sync", lambda grad: grad)),
     deviation("each gradient clipped to the norm by itself", "sync", _clipped(_one_by_one, bound="norm")),
     deviation("clipped by value instead of by norm", "sync", _clipped(_by_value, bound="norm")),

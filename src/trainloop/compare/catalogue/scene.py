@@ -36,6 +36,10 @@ Predicted = Mapping[Key, Tensor | None]
 """tensors of a stage that a deviation would have produced; what is left out it leaves as the reference has it"""
 
 
+MAX_EXACT_SIZE = 60_000_000
+"""elements of all activations: a small network and a large batch, some seconds in float64"""
+
+
 @dataclass
 class Scene:
     """One recorded step in which a stage differs.
@@ -87,9 +91,15 @@ class Scene:
         """Return what rounding explains of a tensor, in the precision that the two above have."""
         evidence, record = self.differing.evidence, self.differing.record
         floor = floor_of(record, self.stage, key, evidence)
-        if evidence is not None and key in evidence.twin.get(self.stage, {}):
+        if self.dtype == torch.float64 and evidence is not None and key in evidence.twin.get(self.stage, {}):
             return floor * torch.finfo(torch.float64).eps / torch.finfo(torch.float32).eps
         return floor
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """Return what deviations are carried out in: float64, or what the run has where float64 would take too long."""
+        size = sum(value.numel() for value in self.differing.record.activations().values())
+        return torch.float64 if size <= MAX_EXACT_SIZE else torch.float32
 
     def rerun(self, mode: Deviating) -> Predicted | None:
         """Return what the reference produces with some operations deviating, on the recorded inputs; None if it cannot be run.
@@ -101,7 +111,7 @@ class Scene:
         if side.of.by_autograd is None:
             return None
         of = side.of.by_autograd()
-        fork = forked(of, side, self.differing.record.before, standpoint, dtype=torch.float64, exact=True)
+        fork = forked(of, side, self.differing.record.before, standpoint, dtype=self.dtype, exact=True)
         forward, loss = fork.stages.forward, fork.stages.loss
 
         def deviating_forward(x: Tensor) -> Tensor:
@@ -123,7 +133,7 @@ class Scene:
     @staticmethod
     def _best(exact: Tensor | None, value: Tensor | None) -> Tensor | None:
         if exact is not None and value is not None and exact.shape == value.shape:
-            return exact
+            return exact.double()
         return None if value is None else value.double()
 
 

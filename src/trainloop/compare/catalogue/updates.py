@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainloop.compare.catalogue.scene import Predicted, Scene
+from trainloop.compare.catalogue.scene import Deviation, Predicted, Scene, deviation
 from trainloop.compare.key import Key
 
 FIRST_MOMENT = {
@@ -57,6 +57,17 @@ class Update:
     def is_first(self) -> bool:
         """Whether nothing is remembered yet."""
         return not self.state
+
+    @property
+    def is_decoupled(self) -> bool:
+        """Whether weight decay shrinks the parameter itself, and not by way of the gradient."""
+        return self.kind in ("AdamW", "Muon", "Adafactor") or bool(self.group.get("decoupled_weight_decay"))
+
+    @property
+    def decayed_grad(self) -> Tensor:
+        """Return the gradient with its sign, and with what a coupled weight decay adds."""
+        decay = 0.0 if self.is_decoupled else self.group.get("weight_decay") or 0.0
+        return (-1.0 if self.group.get("maximize") else 1.0) * self.grad + decay * self.param
 
     @property
     def step(self) -> float:
@@ -125,6 +136,11 @@ def predicted_by(change: Change) -> Callable[[Scene], Predicted | None]:
         return found or None
 
     return predict
+
+
+def step_deviation(name: str, *changes: Change) -> Deviation:
+    """Return a deviation of the optimizer step, that can be made in one or more ways."""
+    return deviation(name, "step", *(predicted_by(change) for change in changes))
 
 
 def updates(scene: Scene) -> Iterator[Update]:
