@@ -81,13 +81,13 @@ class Update:
             step: number of the update for the numbers that depend on it; None takes the right one. The count that is
                 remembered is right in any case.
         """
+        before = self.full_state() if step is not None and self.is_first else self.state
         param = nn.Parameter(self.param.clone())
         param.grad = self.grad.to(param.dtype, copy=True)
         optimizer = _optimizer(self.kind)
         settings = {name: value for name, value in self.group.items() if name not in ("initial_lr", "lr_scale")}
         optimizer.param_groups[0].update(settings, params=[param])
         right = self.step
-        before = self.full_state() if step is not None and self.is_first else self.state
         if before:
             optimizer.state[param].update({entry: value.clone() for entry, value in before.items()})
             if step is not None:
