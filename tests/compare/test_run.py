@@ -462,3 +462,20 @@ def test_gradients_that_share_memory_are_different_though_their_numbers_agree():
     assert (verdict.first.stage, verdict.first.tensor) == ("backward", "grad of two")
     assert verdict.first.problem == "shares its memory with grad of one"
     assert verdict.cause.name == "aliased gradient (memory shared with that of another parameter)"
+
+
+def test_an_oracle_is_made_until_a_stage_is_known_to_be_different(monkeypatch):
+    from trainloop.compare import run
+
+    asked = []
+
+    def counting(record, *args):
+        asked.append(record.step)
+        return gather(record, *args)
+
+    gather = run.gather
+    monkeypatch.setattr(run, "gather", counting)
+    verdict = compared(step(optimizer=partial(SGD, lr=0.2)), batches=images(6))
+    assert verdict.verdict == "different"
+    assert asked == [1]
+    assert {report.stage: report.verdict for report in verdict.stages}["step"] == "different"

@@ -22,7 +22,7 @@ from trainloop.compare.evidence import Evidence, Standpoint, gather
 from trainloop.compare.free_run import FreeRunner
 from trainloop.compare.guard import DEFAULT_TIMEOUT_S, SideError, TimeLimit
 from trainloop.compare.implementation import Implementation, Side
-from trainloop.compare.judge import Judged, judge
+from trainloop.compare.judge import Judged, floor_of, judge
 from trainloop.compare.key import GRADIENT_STAGES, STAGES, Key, Stage, title
 from trainloop.compare.measure import Difference, difference, largest, largest_gap
 from trainloop.compare.record import Outputs, StepRecord, observe
@@ -107,6 +107,8 @@ class Comparison:
     _at: tuple[str, int] = ("config", 1)
     """case and step that run now"""
     _evidence_of_case: dict[str, int] = field(default_factory=dict)
+    _settled: set[tuple[bool, Stage]] = field(default_factory=set)
+    """(on the run's own batches, stage) that are different"""
     _known_floors: dict[tuple[Stage, Key], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -206,6 +208,8 @@ class Comparison:
                 different.append(judged)
         if different:
             where = tuple(dict.fromkeys(judged.stage for judged in different))
+            if record.case != OPTIMIZER_CASES:  # which are cheap, and each of their steps helps to find the cause
+                self._settled |= {(record.case == "config", stage) for stage in where}
             self._keep(Differing(record, different[0], replayed.outputs, reference, candidate, evidence, where))
         if failed is not None:
             raise failed
@@ -232,6 +236,8 @@ class Comparison:
         if self.settings.exact:
             return None
         given = self._evidence_of_case.get(record.case, 0)
+        if found and all((record.case == "config", stage) in self._settled for stage, _, _ in found):
+            return None  # an oracle costs several steps, and these stages are known to be different
         if not given and record.case in ("config", OPTIMIZER_CASES):
             wanted = list(stages)
         elif found and (given < MAX_EVIDENCE or self._shows_more(record, found)):
@@ -263,15 +269,20 @@ class Comparison:
     ) -> Judged:
         exact = self.settings.exact
         if evidence is None and not exact:
-            # Not larger than what was found to be rounding before; see _shows_more.
-            gap = difference(record.outputs[stage].get(key), value)
-            floor = self._known_floors.get((stage, key), 0.0) * gap.scale
-            return Judged(stage, key, "equal_up_to_rounding", gap, floor)
+            return self._judge_by_earlier(record, stage, key, value)
         judged = judge(record, stage, key, value, evidence, exact=exact)
         if judged.word == "equal_up_to_rounding" and judged.difference.scale:
             share = max(judged.floor, judged.difference.abs_err) / judged.difference.scale
             self._known_floors[stage, key] = max(share, self._known_floors.get((stage, key), 0.0))
         return judged
+
+    def _judge_by_earlier(self, record: StepRecord, stage: Stage, key: Key, value: torch.Tensor | None) -> Judged:
+        """Judge without an oracle: what is as small as rounding was before, or lies in a stage that is different anyway."""
+        gap = difference(record.outputs[stage].get(key), value)
+        known = self._known_floors.get((stage, key), 0.0) * gap.scale
+        floor = max(known, floor_of(record, stage, key, None))
+        larger = bool(gap.problem) or gap.abs_err > ROUNDING_FACTOR * floor
+        return Judged(stage, key, "different" if larger else "equal_up_to_rounding", gap, floor)
 
 
 def _sharing(name: str, owner: str) -> Judged:

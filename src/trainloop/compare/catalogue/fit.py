@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from trainloop.compare.catalogue import CATALOGUE
 from trainloop.compare.catalogue.scene import Predicted, Scene
 from trainloop.compare.replay import SHARED
@@ -70,7 +72,10 @@ def scenes_of(comparison: Comparison) -> list[Scene]:
     assert first is not None
     kept = [*comparison.optimizer_steps, *comparison.differing]
     alike = {id(item): item for item in kept if first.stage in item.stages}
-    return [Scene(item, first.stage) for item in alike.values()]
+    scenes = [Scene(item, first.stage) for item in alike.values()]
+    own = [scene for scene in scenes if scene.differing.record.case == "config"]
+    # In float32 a made-up batch, on which batch norms divide by next to nothing, shows rounding more than anything else.
+    return own if own and own[0].dtype == torch.float32 else scenes
 
 
 def ranked(residuals: Mapping[str, float]) -> Cause:
