@@ -128,6 +128,20 @@ def _correction_with_plus(place: int) -> Change:
     return change
 
 
+def _one_counted_late(place: int) -> Change:
+    """Let one of the two corrections be that of the next step."""
+
+    def change(update: Update) -> Updated | None:
+        if update.kind not in ("Adam", "AdamW"):
+            return None
+        wrong, right = 1 - update.group["betas"][place] ** (update.step + 1), _corrections(update)[place]
+        if place == 0:
+            return _rescaled(update, lr=right / wrong)
+        return _rescaled(update, lr=wrong**0.5 / right, eps=wrong**0.5 / right)
+
+    return change
+
+
 def _counted_late(by: int) -> Change:
     def change(update: Update) -> Updated | None:
         if update.kind not in BIAS_CORRECTED or update.step + by < 1:
@@ -160,35 +174,43 @@ def _maximum_forgotten(update: Update) -> Updated | None:
     return param, {**state, "max_exp_avg_sq": state["exp_avg_sq"]}
 
 
-def _first_moment_negated(update: Update) -> Updated | None:
-    """With m ← β₁ m − (1 − β₁) g: the gradient enters the first moment with the wrong sign, the second as it should."""
-    entry = FIRST_MOMENT.get(update.kind, "")
-    if update.kind not in ("Adam", "AdamW"):
+def _maximum_unused(update: Update) -> Updated | None:
+    """Keep the maximum, and divide by the present second moment all the same."""
+    if not update.group.get("amsgrad"):
         return None
-    before = update.full_state()
-    beta1 = update.group["betas"][0]
-    if not beta1:
-        return None
-    _, right = update.apply()
-    wrong = 2 * beta1 * before[entry] - right[entry]
-    # The state that leads to the wrong moment by the right formula.
-    update.state = {**before, entry: before[entry] + (wrong - right[entry]) / beta1}
-    return update.apply()
+    _, state = update.apply()
+    update.group["amsgrad"] = False
+    return update.apply()[0], state
 
 
-def _second_moment_negated(update: Update) -> Updated | None:
-    """With v ← β₂ v − (1 − β₂) g²; where it gets negative its root is no number."""
-    if update.kind not in SECOND_MOMENT or update.kind == "Adagrad":
-        return None
-    entry, shrink = SECOND_MOMENT[update.kind]
-    keep = shrink(update)
-    if not keep:
-        return None
-    before = update.full_state()
-    _, right = update.apply()
-    wrong = 2 * keep * before[entry] - right[entry]
-    update.state = {**before, entry: before[entry] + (wrong - right[entry]) / keep}
-    return update.apply()
+def _moment(place: int, weights: Callable[[float, float, float], tuple[float, float]]) -> Change:
+    """Weigh old moment and new value in another way: (β of this moment, β₁, β₂) → (weight of the old, weight of the new).
+
+    The right formula is led to the wrong moment by a state before the step from which it would come out.
+    """
+
+    def change(update: Update) -> Updated | None:
+        entry, keep = _entry_of(update, place)
+        if not entry or not 0 < keep < 1:
+            return None
+        before = update.full_state()
+        _, right = update.apply()
+        new = (right[entry] - keep * before[entry]) / (1 - keep)
+        old_weight, new_weight = weights(keep, *(update.group.get("betas") or (keep, keep)))
+        wanted = old_weight * before[entry] + new_weight * new
+        update.state = {**before, entry: (wanted - (1 - keep) * new) / keep}
+        return update.apply()
+
+    return change
+
+
+def _entry_of(update: Update, place: int) -> tuple[str, float]:
+    """Return the name of the first or the second moment and its β; no name where there is none."""
+    if place == 0:
+        adam = update.kind in ("Adam", "AdamW")
+        return (FIRST_MOMENT[update.kind], update.group["betas"][0]) if adam else ("", 0.0)
+    entry, shrink = SECOND_MOMENT.get(update.kind, ("", lambda _: 0.0))
+    return entry, shrink(update)
 
 
 ADAPTIVE: tuple[Deviation, ...] = (
@@ -204,9 +226,25 @@ ADAPTIVE: tuple[Deviation, ...] = (
     step_deviation("bias correction of the first moment with 1 + βᵗ", _correction_with_plus(0)),
     step_deviation("bias correction of the second moment with 1 + βᵗ", _correction_with_plus(1)),
     step_deviation("bias correction off by one step", _counted_late(1), _counted_late(-1)),
+    step_deviation("bias correction of the first moment off by one step", _one_counted_late(0)),
+    step_deviation("bias correction of the second moment off by one step", _one_counted_late(1)),
     step_deviation("one step count for all parameters, also for steps without a gradient", _counted_by_run),
     step_deviation("betas exchanged", _betas_exchanged),
-    step_deviation("amsgrad without the maximum", _maximum_forgotten),
-    step_deviation("gradient enters the first moment with the wrong sign", _first_moment_negated),
-    step_deviation("squared gradient enters the second moment with the wrong sign", _second_moment_negated),
+    step_deviation("amsgrad without the maximum", _maximum_forgotten, _maximum_unused),
+    step_deviation("gradient enters the first moment with the wrong sign", _moment(0, lambda b, *_: (b, b - 1))),
+    step_deviation(
+        "squared gradient enters the second moment with the wrong sign", _moment(1, lambda b, *_: (b, b - 1))
+    ),
+    step_deviation("first moment with the wrong sign", _moment(0, lambda b, *_: (-b, 1 - b))),
+    step_deviation("β₂ used for the first moment", _moment(0, lambda _b, _b1, b2: (b2, 1 - b2))),
+    step_deviation("β₁ used for the second moment", _moment(1, lambda _b, b1, _b2: (b1, 1 - b1))),
+    step_deviation("gradient enters the first moment without 1 − β₁", _moment(0, lambda b, *_: (b, 1.0))),
+    step_deviation("squared gradient enters the second moment without 1 − β₂", _moment(1, lambda b, *_: (b, 1.0))),
+    step_deviation(
+        "weights of old and new exchanged in a moment",
+        *(_moment(place, lambda b, *_: (1 - b, b)) for place in (0, 1)),
+    ),
+    step_deviation(
+        "new value enters a moment with β instead of 1 − β", *(_moment(place, lambda b, *_: (b, b)) for place in (0, 1))
+    ),
 )

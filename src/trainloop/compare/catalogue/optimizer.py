@@ -87,6 +87,31 @@ def _looks_ahead_from_old_buffer(update: Update) -> Updated | None:
     return update.param - update.group["lr"] * look, state
 
 
+def _buffer_negated(update: Update) -> Updated | None:
+    """With b ← g − μ b."""
+    if update.kind != "SGD" or update.is_first or "momentum_buffer" not in update.state:
+        return None
+    update.state = {"momentum_buffer": -update.state["momentum_buffer"]}
+    return update.apply()
+
+
+def _momentum_negated(update: Update) -> Updated | None:
+    """Use −μ throughout, in Nesterov's look ahead too."""
+    if update.kind != "SGD" or not update.group["momentum"]:
+        return None
+    update.group["momentum"] = -update.group["momentum"]
+    return update.apply()
+
+
+def _looks_back(update: Update) -> Updated | None:
+    """P − lr (g − μ b') instead of p − lr (g + μ b')."""
+    if update.kind != "SGD" or not update.group["nesterov"]:
+        return None
+    _, state = update.apply()
+    look = update.decayed_grad - update.group["momentum"] * state["momentum_buffer"]
+    return update.param - update.group["lr"] * look, state
+
+
 def _no_momentum(update: Update) -> Updated | None:
     if update.kind != "SGD" or not update.group["momentum"]:
         return None
@@ -249,8 +274,11 @@ OPTIMIZER: tuple[Deviation, ...] = (
     step_deviation(
         "Nesterov in the other form (from the buffer)", _looks_ahead_from_buffer, _looks_ahead_from_old_buffer
     ),
+    step_deviation("momentum with the wrong sign", _buffer_negated, _momentum_negated),
+    step_deviation("Nesterov with the wrong sign", _looks_back),
     step_deviation("momentum missing", _no_momentum),
     step_deviation("weight decay applied twice", _decay_times(2.0)),
+    step_deviation("weight decay halved", _decay_times(0.5)),
     step_deviation("weight decay missing", _decay_times(0.0)),
     step_deviation("weight decay with the wrong sign", _decay_times(-1.0)),
     step_deviation("weight decay coupled (added to the gradient) instead of decoupled", _coupled),
