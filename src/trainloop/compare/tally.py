@@ -147,7 +147,7 @@ class Tally:
         if RANK[judged.word] > RANK[tally.word]:
             tally.word = judged.word
         known = tally.worst[1] if tally.worst else None
-        if known is None or (RANK[judged.word], judged.excess) > (RANK[known.word], known.excess):
+        if known is None or _weight(judged) > _weight(known):
             tally.worst = (record, judged)
         if judged.hidden:
             self.hidden.add(f"{title(judged.stage)}: {judged.key}")
@@ -181,6 +181,11 @@ class Tally:
     def reports(self) -> tuple[StageReport, ...]:
         """Return the table."""
         return tuple(self.of[stage].report() for stage in self.stages)
+
+
+def _weight(judged: Judged) -> tuple[int, bool, float]:
+    """Return what makes a tensor the worst: its verdict, that it was held against an oracle, how many floors it is off."""
+    return RANK[judged.word], judged.reference_error is not None, judged.excess
 
 
 def first_of(record: StepRecord, judged: Judged) -> First:
