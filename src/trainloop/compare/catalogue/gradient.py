@@ -238,6 +238,14 @@ def _only_labels(call: Call, output: Tensor, grad_output: Tensor) -> Grads:
     return {"input": grad - torch.softmax(logits, 1) * grad_output / len(logits)}
 
 
+def _softmax_negated(call: Call, output: Tensor, grad_output: Tensor) -> Grads:
+    """Take off what the probabilities make of the gradient, instead of adding it."""
+    right = right_backward(call, output, grad_output)
+    grad, logits = right["input"], call.input
+    assert grad is not None
+    return {"input": grad - 2 * torch.softmax(logits, 1) * grad_output / len(logits)}
+
+
 def _summed_loss(grad: Tensor, call: Call, _grad_output: Tensor) -> Tensor:
     return grad * len(call.input)
 
@@ -259,6 +267,7 @@ GRADIENT: tuple[Deviation, ...] = (
     _call("missing ReLU mask at 0", "relu", _masked_from_zero),
     _call("missing ReLU mask", "relu", _changed("input", _passes)),
     _call("ReLU mask inverted", "relu", _mask_inverted),
+    _call("gradient of a relu with the wrong sign", "relu", _changed("input", _negated)),
     _call("kernel flipped in grad_input", "conv", _with_weight(flipped)),
     _call("kernel transposed in grad_input (rows for columns)", "conv", _with_weight(rows_for_columns)),
     _call("channels exchanged in grad_input", "conv", _with_weight(_channels_exchanged)),
@@ -289,4 +298,5 @@ GRADIENT: tuple[Deviation, ...] = (
     _call("max pool gives its gradient to every maximum", "max_pool", _to_all_maxima),
     _call("cross entropy's gradient summed instead of averaged", "cross_entropy", _changed("input", _summed_loss)),
     _call("cross entropy's gradient without the softmax", "cross_entropy", _only_labels),
+    _call("cross entropy's gradient with the softmax of the wrong sign", "cross_entropy", _softmax_negated),
 )
