@@ -1,1 +1,13 @@
-"""Convolution written out: one algorithm a file, each with forward, grad_input, grad_weight and grad_bias."""
+"""Convolution written out: one algorithm a file, each with forward, grad_input and grad_weight."""
+
+from __future__ import annotations
+
+from trainloop.manual.conv.algorithm import Algorithm
+from trainloop.manual.conv.aten import ATEN
+from trainloop.manual.conv.im2col import IM2COL
+from trainloop.manual.conv.job import DIRECTIONS, Geometry, Job
+
+CONV2D: dict[str, Algorithm] = {"im2col": IM2COL, "aten": ATEN}
+"""every algorithm by name"""
+
+__all__ = ["CONV2D", "DIRECTIONS", "Algorithm", "Geometry", "Job"]

@@ -31,6 +31,8 @@ import math
 import torch
 from torch import Tensor
 
+from trainloop.manual.conv.algorithm import Algorithm
+from trainloop.manual.conv.job import Job
 from trainloop.manual.windows import Sizes, crop_spatial, num_positions, pad_spatial, scatter_windows, windows
 
 
@@ -129,3 +131,14 @@ def _from_matrix(product: Tensor, shape: Sizes) -> Tensor:
     """(G, O, N·P) → (N, G·O, P…)."""
     num, channels, *sizes = shape
     return product.reshape(channels, num, *sizes).transpose(0, 1).contiguous()
+
+
+def _workspace(job: Job, direction: str) -> int:
+    """Return the bytes of the columns and of what is made of them."""
+    del direction
+    num, out_channels, height, width = job.output_shape
+    rows = job.input_shape[1] * job.kernel_size[0] * job.kernel_size[1]
+    return 2 * (rows + out_channels) * num * height * width * job.dtype.itemsize
+
+
+IM2COL = Algorithm("im2col", forward, grad_input, grad_weight, workspace=_workspace)

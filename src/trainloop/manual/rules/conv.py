@@ -20,34 +20,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainloop.manual.conv import im2col
+from trainloop.manual.conv import Geometry, im2col
 from trainloop.manual.examples import Example, T, call
 from trainloop.manual.rule import Form, Needs, Rule, Saved
 from trainloop.manual.windows import IntOrSizes, Sizes, per_axis, window_extent
 
 Grads = tuple[Tensor | None, Tensor | None, Tensor | None]
-
-
-class Geometry(NamedTuple):
-    """How windows lie, one number per spatial axis; splatted into the functions of an algorithm.
-
-    Args:
-        stride: of the windows.
-        padding: zeros on both sides.
-        dilation: distance of the taps.
-        groups: into how many parts the channels are divided.
-    """
-
-    stride: Sizes
-    padding: Sizes
-    dilation: Sizes
-    groups: int
 
 
 def geometry_of(

@@ -25,10 +25,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainloop.manual.conv import im2col
+from trainloop.manual.conv import Geometry, im2col
 from trainloop.manual.examples import Example, T, call
 from trainloop.manual.rule import Form, Function, Needs, Rule, Saved
-from trainloop.manual.rules.conv import Geometry, Grads, blank, cropped, geometry_of, library_grads, unbatch
+from trainloop.manual.rules.conv import Grads, blank, cropped, geometry_of, library_grads, unbatch
 from trainloop.manual.windows import IntOrSizes, Sizes, per_axis, window_extent
 
 
