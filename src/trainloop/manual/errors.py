@@ -5,8 +5,11 @@ RuntimeError
 │   ├── NoRuleError        an operation without a rule
 │   ├── RefusedError       something that a tape can never record: autocast, a custom backward, a hook, …
 │   └── ChangedInPlaceError  a tensor that a vjp needs was overwritten after it was saved
-└── FormError              a fast form of an optimizer that cannot be had
-    └── CompilerError      for want of a C++ compiler that works
+├── FormError              a fast form of an optimizer that cannot be had
+│   └── CompilerError      for want of a C++ compiler that works
+└── ConvError              a convolution that cannot be (a ValueError too)
+    ├── ConvShapeError     its shapes and numbers do not fit together
+    └── UnsupportedConvError  the algorithm that was named does not do this one, or there is none of that name
 """
 
 from __future__ import annotations
@@ -69,4 +72,27 @@ class CompilerError(FormError):
             instead="foreach",
         )
         self.command = command
+        self.reason = reason
+
+
+class ConvError(RuntimeError, ValueError):
+    """A convolution that cannot be computed: a RuntimeError as torch raises it, and a ValueError as what it is."""
+
+
+class ConvShapeError(ConvError):
+    """Shapes, types or numbers of a convolution do not fit together."""
+
+
+class UnsupportedConvError(ConvError):
+    """An algorithm cannot do what was asked of it, or is not known.
+
+    Args:
+        algorithm: its name, such as ``winograd``.
+        reason: why not, in one clause.
+        instead: how to go on, in one clause.
+    """
+
+    def __init__(self, algorithm: str, reason: str, instead: str) -> None:
+        super().__init__(f"algorithm {algorithm!r} cannot do this convolution: {reason}; {instead}")
+        self.algorithm = algorithm
         self.reason = reason
