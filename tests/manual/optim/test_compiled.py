@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from trainloop.manual.compiler import library
 from trainloop.manual.errors import FormError
 from trainloop.manual.optim import OPTIMIZERS, SGD, AdamW
 from trainloop.manual.optim.compiled import CompiledForm
-from trainloop.manual.optim.compiler import compiled
 from trainloop.manual.optim.foreach import ForeachForm
 from trainloop.tolerance import tolerance
 
@@ -91,6 +91,6 @@ def test_compiled_gives_each_element_to_one_thread(threads):
 
 def test_two_forms_of_one_kind_share_the_compiled_function(optim):
     first = CompiledForm(SGD(optim.make_params(torch.float32), lr=0.1, momentum=0.9))
-    known = compiled.cache_info().currsize
+    known = library.cache_info().currsize
     second = CompiledForm(SGD(optim.make_params(torch.float32), lr=0.1, momentum=0.9))
-    assert (second.sources, compiled.cache_info().currsize) == (first.sources, known)
+    assert (second.sources, library.cache_info().currsize) == (first.sources, known)
