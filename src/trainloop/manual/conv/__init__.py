@@ -6,9 +6,27 @@ from trainloop.manual.conv.algorithm import Algorithm
 from trainloop.manual.conv.aten import ATEN
 from trainloop.manual.conv.im2col import IM2COL
 from trainloop.manual.conv.job import DIRECTIONS, Geometry, Job
+from trainloop.manual.conv.transpose import (
+    CONV_TRANSPOSE2D,
+    TransposedAlgorithm,
+    TransposedGeometry,
+    TransposedJob,
+    conv_transpose2d,
+)
 from trainloop.manual.conv.winograd import WINOGRAD
 
 CONV2D: dict[str, Algorithm] = {"im2col": IM2COL, "winograd": WINOGRAD, "aten": ATEN}
 """every algorithm by name"""
 
-__all__ = ["CONV2D", "DIRECTIONS", "Algorithm", "Geometry", "Job"]
+__all__ = [
+    "CONV2D",
+    "CONV_TRANSPOSE2D",
+    "DIRECTIONS",
+    "Algorithm",
+    "Geometry",
+    "Job",
+    "TransposedAlgorithm",
+    "TransposedGeometry",
+    "TransposedJob",
+    "conv_transpose2d",
+]

@@ -61,13 +61,19 @@ def check_geometry(geometry: Geometry) -> None:
         raise ConvShapeError(f"groups (={geometry.groups}) must be at least 1")
 
 
-def check_axes(input_shape: Sizes, weight_shape: Sizes, num_axes: int) -> None:
+def check_axes(
+    input_shape: Sizes,
+    weight_shape: Sizes,
+    num_axes: int,
+    weight_axes: str = "(out_channels, in_channels / groups, kernel_size…)",
+) -> None:
     """Refuse an input or a weight of another number of axes, or without elements (an empty batch is none of these).
 
     Args:
         input_shape: expected (N, G·C, X…).
-        weight_shape: expected (G·O, C, K…).
+        weight_shape: expected (G·O, C, K…), or of a transposed convolution (G·C, O, K…).
         num_axes: number of spatial axes.
+        weight_axes: what the message says the weight's axes are.
 
     Raises:
         ConvShapeError: with the shape.
@@ -75,7 +81,7 @@ def check_axes(input_shape: Sizes, weight_shape: Sizes, num_axes: int) -> None:
     letters = ", ".join(AXES[-num_axes:])
     for name, shape, expected in (
         ("input", input_shape, f"(N, C, {letters})"),
-        ("weight", weight_shape, "(out_channels, in_channels / groups, kernel_size…)"),
+        ("weight", weight_shape, weight_axes),
     ):
         if len(shape) != num_axes + 2:
             raise ConvShapeError(
@@ -98,16 +104,30 @@ def check_channels(input_shape: Sizes, weight_shape: Sizes, groups: int) -> None
         ConvShapeError: with the two numbers that disagree.
     """
     in_channels, out_channels = input_shape[1], weight_shape[0]
-    for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-        if channels % groups:
-            raise ConvShapeError(
-                f"{name} (={channels}) must be divisible by groups (={groups}): {channels} = "
-                f"{channels // groups}·{groups} + {channels % groups}"
-            )
+    check_divisible("in_channels", in_channels, groups)
+    check_divisible("out_channels", out_channels, groups)
     if in_channels != weight_shape[1] * groups:
         raise ConvShapeError(
             f"input of {in_channels} channels does not fit weight of shape {tuple(weight_shape)} with groups (={groups}): "
             f"expected {weight_shape[1]}·{groups} = {weight_shape[1] * groups} channels"
+        )
+
+
+def check_divisible(name: str, channels: int, groups: int) -> None:
+    """Refuse channels that groups does not divide.
+
+    Args:
+        name: in_channels or out_channels.
+        channels: their number.
+        groups: into how many parts.
+
+    Raises:
+        ConvShapeError: with the division that leaves a rest.
+    """
+    if channels % groups:
+        raise ConvShapeError(
+            f"{name} (={channels}) must be divisible by groups (={groups}): {channels} = "
+            f"{channels // groups}·{groups} + {channels % groups}"
         )
 
 
