@@ -20,7 +20,7 @@ from trainloop.loop.schedule import Span, build_schedule
 from trainloop.loop.timing import StageClock
 from trainloop.loop.trainer import EvalSet, Training
 from trainloop.models import build_model
-from trainloop.stages import AVERAGE, build_stages, stage_modes
+from trainloop.stages import AVERAGE, build_stages, refuse_without_effect
 from trainloop.stages.context import StageContext
 
 Announce = Callable[[str], None]
@@ -79,7 +79,7 @@ def build_training(config: RunConfig, announce: Announce, plugins: Sequence[Path
     """
     device = choose_device(config.device)
     check_precision(config, device)
-    stage_modes(config)
+    refuse_without_effect(config)
     dataset = load_dataset(config.data, announce)
     train, val = split_validation(dataset.train, config.data.val_size, config.seed)
     settings = pipeline_settings(config, dataset, device)
@@ -89,9 +89,10 @@ def build_training(config: RunConfig, announce: Announce, plugins: Sequence[Path
     # Again, so that the dropout of a run does not depend on how many numbers the initialisation drew.
     torch.manual_seed(config.seed)
     span = run_span(config, pipeline.num_batches)
+    context = StageContext(model, config, device)
     training = Training(
         model=model,
-        stages=build_stages(StageContext(model, config, device)),
+        stages=build_stages(context),
         lr=build_schedule(config.schedule, span, config.optimizer.lr),
         span=span,
         epoch_batches=pipeline.epoch,
@@ -102,6 +103,7 @@ def build_training(config: RunConfig, announce: Announce, plugins: Sequence[Path
         average=WeightAverage(model, config.train.ema_decay, AVERAGE[config.mode]) if config.train.ema_decay else None,
         device=device,
         clock=StageClock(device, config.log.timing_every),
+        convolutions=context.convolutions,
     )
     return training, dataset
 

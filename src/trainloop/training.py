@@ -25,6 +25,7 @@ from trainloop.report.run_folder import RunFolder, open_run_folder
 from trainloop.report.summary import Summary
 from trainloop.report.weights import weights_bytes, weights_sha256
 from trainloop.stages import stage_modes
+from trainloop.stages.context import USUAL_CONV
 
 SPACE_BESIDE_WEIGHTS = 1_000_000
 """bytes for the curves, the summary and a metrics file of some thousand steps"""
@@ -115,7 +116,8 @@ def header(config: RunConfig, training: Training, dataset: Dataset, folder: RunF
         f"batch {config.train.batch_size} · {count(training.span.total_steps)} steps",
         "device": f"{training.device} · {device_name(training.device)} · {torch.get_num_threads()} threads · "
         f"{config.train.precision}",
-        "stages": " · ".join(f"{stage} {kind}" for stage, kind in chosen.items()),
+        "stages": " · ".join(f"{stage} {kind}" for stage, kind in chosen.items())
+        + (f" · conv {config.stages.conv}" if config.stages.conv != USUAL_CONV else ""),
         "determinism": f"{config.deterministic} · seed {config.seed}",
         "run folder": str(folder.path),
     }
@@ -143,6 +145,7 @@ def summarise(config: RunConfig, training: Training, dataset: Dataset, outcome: 
         val_accuracy=outcome.val.accuracy if outcome.val else None,
         test_loss=outcome.test.loss,
         test_accuracy=outcome.test.accuracy,
+        convolutions=training.convolutions(),
         stages_ms=training.clock.stages_ms(),
         timing_method=training.clock.method,
         peak_memory_mib=peak_memory_mib(training.device),

@@ -278,7 +278,7 @@ def test_value_in_place_of_a_section(refuse: Refuse, text: str, place: str, what
 
 def test_unknown_key_lists_the_keys_of_its_section(refuse: Refuse) -> None:
     (fault,) = refuse("stages: {opt: manual}")
-    assert fault.expected == "one of zero_grad, forward, loss, backward, sync, step, rules"
+    assert fault.expected == "one of zero_grad, forward, loss, backward, sync, step, conv, rules"
 
 
 def test_every_fault_of_a_file_is_reported_at_once_in_reading_order(refuse: Refuse) -> None:

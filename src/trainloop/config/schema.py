@@ -169,6 +169,9 @@ class StagesConfig(Section):
     step: Literal["builtin", "manual", "foreach", "compiled"] | None = None
     """how parameters are updated: by torch.optim; by the written-out loop over parameters (manual); by the same formula on \
 blocks of them, in place (foreach); or by one pass that is compiled when the run is built (compiled; needs a C++ compiler)"""
+    conv: Annotated[str, Field(min_length=1, examples=["aten", "auto", "winograd", "winograd,aten"])] = "aten"
+    """manual: the algorithm of every 2-d convolution, one of `trainloop benchmark-conv --list`; aten is the library's, auto \
+the fastest for each; with commas between several, the first that can"""
     rules: Literal["aten", "formula"] = "aten"
     """manual: aten lets each rule of the tape call the library's backward kernel, formula computes it in tensor operations"""
 

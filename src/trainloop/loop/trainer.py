@@ -58,6 +58,7 @@ class Training:
         average: running mean of the weights, or None.
         device: of the model.
         clock: times a sample of the steps.
+        convolutions: tells which algorithm did each convolution so far, where ``stages.conv`` chose.
     """
 
     model: nn.Module
@@ -72,6 +73,7 @@ class Training:
     average: WeightAverage | None
     device: torch.device
     clock: StageClock
+    convolutions: Callable[[], dict[str, dict[str, str]]] = dict
 
 
 @dataclass(frozen=True)

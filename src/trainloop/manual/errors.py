@@ -92,7 +92,11 @@ class UnsupportedConvError(ConvError):
         instead: how to go on, in one clause.
     """
 
+    module = ""
+    """path of the module that asked for it, where a tape knows"""
+
     def __init__(self, algorithm: str, reason: str, instead: str) -> None:
         super().__init__(f"algorithm {algorithm!r} cannot do this convolution: {reason}; {instead}")
         self.algorithm = algorithm
         self.reason = reason
+        self.instead = instead

@@ -33,6 +33,7 @@ class Summary:
         val_accuracy: on the images set aside, after the last epoch; None without any.
         test_loss: mean cross entropy, without label smoothing.
         test_accuracy: in [0, 1].
+        convolutions: sizes of a convolution → direction → the algorithm that did it, where ``stages.conv`` chose; else empty.
         stages_ms: median time of each stage in ms, over the sampled steps.
         timing_method: how stages_ms was taken.
         peak_memory_mib: largest memory held.
@@ -58,6 +59,7 @@ class Summary:
     val_accuracy: float | None
     test_loss: float
     test_accuracy: float
+    convolutions: dict[str, dict[str, str]]
     stages_ms: dict[str, float]
     timing_method: str
     peak_memory_mib: float

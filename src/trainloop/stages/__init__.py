@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 from trainloop.stages.average import AVERAGE
-from trainloop.stages.registry import STAGES, Stages, autograd_variant, build_stages, exact_variant, stage_modes
+from trainloop.stages.registry import (
+    STAGES,
+    Stages,
+    autograd_variant,
+    build_stages,
+    exact_variant,
+    refuse_without_effect,
+    stage_modes,
+)
 
-__all__ = ["AVERAGE", "STAGES", "Stages", "autograd_variant", "build_stages", "exact_variant", "stage_modes"]
+__all__ = [
+    "AVERAGE",
+    "STAGES",
+    "Stages",
+    "autograd_variant",
+    "build_stages",
+    "exact_variant",
+    "refuse_without_effect",
+    "stage_modes",
+]

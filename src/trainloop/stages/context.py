@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,15 @@ from torch.amp.grad_scaler import GradScaler
 
 from trainloop.config.schema import RunConfig
 from trainloop.manual import RULES, Tape
+from trainloop.manual.conv import CONV2D, Algorithm
+from trainloop.manual.conv.choice import Choice
+from trainloop.manual.errors import UnsupportedConvError
 from trainloop.manual.rule import RuleTable
+from trainloop.manual.rules.conv_chosen import with_convolution
+from trainloop.stages.recording import unknown_convolution
 
+USUAL_CONV = "aten"
+"""of ``stages.conv``: convolutions by the usual rule of the tape"""
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """logits_NK, labels_N → mean loss, shape ()"""
 
@@ -27,11 +34,13 @@ class Substitutes:
         optimizer: (groups, **settings) → an optimizer, instead of the one that the config names.
         loss: instead of the mean cross entropy.
         rules: of the tape.
+        conv: algorithms for convolution beside the project's, by name.
     """
 
     optimizer: Callable[..., Any] | None = None
     loss: Criterion | None = None
     rules: RuleTable = field(default_factory=lambda: RULES)
+    conv: Mapping[str, Algorithm] = field(default_factory=dict)
 
 
 @dataclass
@@ -47,6 +56,7 @@ class StageContext:
         substitutes: parts that are not the project's own.
         params: the parameters that learn.
         tape: what the manual forward, loss and backward share.
+        choice: of the algorithm for each convolution on the tape; None leaves them to the usual rule.
     """
 
     model: nn.Module
@@ -57,13 +67,32 @@ class StageContext:
     substitutes: Substitutes = field(default_factory=Substitutes)
     params: list[nn.Parameter] = field(init=False)
     tape: Tape = field(init=False)
+    choice: Choice | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        """Collect the parameters that learn, in the model's order, and lay a tape ready for the manual stages."""
-        self.tape = Tape(form=self.config.stages.rules, rules=self.substitutes.rules)
+        """Collect the parameters that learn, in the model's order, and lay a tape ready for the manual stages.
+
+        Raises:
+            StageError: ``stages.conv`` names an algorithm that there is not.
+        """
+        rules, conv = self.substitutes.rules, self.config.stages.conv
+        if conv != USUAL_CONV:
+            try:
+                self.choice = Choice(conv, {**CONV2D, **self.substitutes.conv})
+            except UnsupportedConvError as error:
+                raise unknown_convolution(error) from error
+            rules = with_convolution(rules, self.choice)
+        self.tape = Tape(form=self.config.stages.rules, rules=rules)
         self.params = [param for param in self.model.parameters() if param.requires_grad]
         if self.config.train.precision == "fp16":
             self.scaler = GradScaler(self.device.type)
+
+    def convolutions(self) -> dict[str, dict[str, str]]:
+        """Return which algorithm did each direction of each convolution so far, by its sizes; empty for the usual rule."""
+        found: dict[str, dict[str, str]] = {}
+        for (job, direction), name in (self.choice.chosen if self.choice else {}).items():
+            found.setdefault(job.text, {})[direction] = name
+        return found
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Return the autocast context of ``train.precision``; a new one for each use."""

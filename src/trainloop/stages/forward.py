@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from trainloop.manual.errors import TapeError
+from trainloop.manual.errors import TapeError, UnsupportedConvError
 from trainloop.stages.context import Forward, StageContext
 from trainloop.stages.recording import refusal
 
@@ -30,7 +30,8 @@ def manual_forward(context: StageContext) -> Forward:
     """Return the model's call, recorded by the tape.
 
     Raises:
-        StageError: when called, for an operation that the tape has no rule for, or can never record.
+        StageError: when called, for an operation that the tape has no rule for, or can never record,
+            and for a convolution that ``stages.conv`` cannot do.
     """
     model, tape = context.model, context.tape
 
@@ -39,7 +40,7 @@ def manual_forward(context: StageContext) -> Forward:
         try:
             with tape:
                 logits: Tensor = model(x_NCHW)
-        except TapeError as error:
+        except (TapeError, UnsupportedConvError) as error:
             raise refusal(error) from error
         return logits
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from trainloop.errors import StageError
-from trainloop.manual.errors import NoRuleError, TapeError
+from trainloop.manual.errors import NoRuleError, TapeError, UnsupportedConvError
 
 
-def refusal(error: TapeError) -> StageError:
+def refusal(error: TapeError | UnsupportedConvError) -> StageError:
     """Return the tape's own words as an error of the command line."""
+    if isinstance(error, UnsupportedConvError):
+        return StageError(
+            f"{error.algorithm} cannot do a convolution of this model",
+            where=error.module,
+            found=error.reason,
+            expected="an algorithm that can, or several with commas between them, of which the first that can does it",
+            help=f"--set stages.conv={error.algorithm},aten, or stages.conv=auto",
+        )
     if isinstance(error, NoRuleError):
         return StageError(
             f"the manual path has no rule for {error.function}",
@@ -21,4 +29,11 @@ def refusal(error: TapeError) -> StageError:
         where="stages.forward, loss and backward",
         found=str(error),
         help="--mode builtin trains it as it is",
+    )
+
+
+def unknown_convolution(error: UnsupportedConvError) -> StageError:
+    """Return the error for a name in ``stages.conv`` that no algorithm has."""
+    return StageError(
+        "there is no such algorithm for convolution", where="stages.conv", found=error.algorithm, help=error.instead
     )

@@ -59,6 +59,26 @@ def stage_modes(config: RunConfig) -> dict[str, str]:
     return chosen
 
 
+def refuse_without_effect(config: RunConfig) -> None:
+    """Refuse a choice within the manual forward and backward where these are builtin.
+
+    Raises:
+        StageError: ``stages.conv`` or ``stages.rules`` would have no effect.
+    """
+    forward = stage_modes(config)["forward"]
+    usual = type(config.stages)()
+    for key in ("conv", "rules"):
+        value = getattr(config.stages, key)
+        if forward == "builtin" and value != getattr(usual, key):
+            raise StageError(
+                f"stages.{key} chooses within the manual path, but the forward is builtin",
+                where=f"stages.{key}",
+                found=value,
+                expected=f"{getattr(usual, key)}, or a manual forward, loss and backward",
+                help=f"--mode manual, or leave stages.{key} out",
+            )
+
+
 def build_stages(context: StageContext) -> Stages:
     """Build the stages that ``context.config`` names.
 
