@@ -34,10 +34,12 @@ from torch import Tensor
 
 from trainloop.manual.conv.transpose.algorithm import TransposedAlgorithm
 from trainloop.manual.conv.transpose.job import TransposedGeometry, TransposedJob, transposed_sizes
+from trainloop.manual.conv.transpose.layout import memory_format
 from trainloop.manual.windows import Sizes, crop_spatial, pad_spatial
 
-Tap = tuple[Sizes, tuple[slice, ...]]
-"""the index of a tap, and where on the uncropped output it lies for all input elements"""
+Place = tuple[int | slice, ...]
+"""an index of a grouped tensor, of three axes without a number and the spatial ones"""
+EVERY = (slice(None), slice(None), slice(None))
 
 
 def forward(
@@ -72,8 +74,8 @@ def forward(
     total = input.new_zeros((input.shape[0], groups * weight.shape[1], *uncropped))
     total = total.contiguous(memory_format=memory_format(input))
     for tap, reached in _taps(sizes, kernel_size, stride, dilation):
-        added = torch.einsum("gco,ngc...->ngo...", w[:, :, :, *tap], x)
-        _grouped(total, groups)[:, :, :, *reached] += added
+        added = torch.einsum("gco,ngc...->ngo...", w[tap], x)
+        _grouped(total, groups)[reached] += added
     output = crop_spatial(total, padding, transposed_sizes(sizes, kernel_size, geometry))
     if bias is not None:
         output = output + bias.view(-1, *(1 for _axis in sizes))
@@ -106,7 +108,7 @@ def grad_input(
     g, w = _grouped(pad_spatial(grad_output, padding), groups), _grouped_weight(weight, groups)
     grad = grad_output.new_zeros(input_shape).contiguous(memory_format=memory_format(grad_output))
     for tap, reached in _taps(tuple(input_shape[2:]), tuple(weight.shape[2:]), stride, dilation):
-        _grouped(grad, groups).add_(torch.einsum("gco,ngo...->ngc...", w[:, :, :, *tap], g[:, :, :, *reached]))
+        _grouped(grad, groups).add_(torch.einsum("gco,ngo...->ngc...", w[tap], g[reached]))
     return grad
 
 
@@ -137,17 +139,8 @@ def grad_weight(
     x = x.flatten(3)
     grad = input.new_empty(weight_shape)
     for tap, reached in _taps(tuple(input.shape[2:]), tuple(weight_shape[2:]), stride, dilation):
-        _grouped_weight(grad, groups)[:, :, :, *tap] = torch.einsum(
-            "ngcx,ngox->gco", x, g[:, :, :, *reached].flatten(3)
-        )
+        _grouped_weight(grad, groups)[tap] = torch.einsum("ngcx,ngox->gco", x, g[reached].flatten(3))
     return grad
-
-
-def memory_format(image: Tensor) -> torch.memory_format:
-    """Return channels_last for an image (N, C, H, W) that is stored so, else the usual format."""
-    usual = image.is_contiguous() or image.dim() != 4
-    last = not usual and image.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last else torch.contiguous_format
 
 
 def _grouped(image: Tensor, groups: int) -> Tensor:
@@ -161,21 +154,21 @@ def _grouped_weight(weight: Tensor, groups: int) -> Tensor:
     return weight.view(groups, weight.shape[0] // groups, *weight.shape[1:])
 
 
-def _taps(sizes: Sizes, kernel_size: Sizes, stride: Sizes, dilation: Sizes) -> Iterator[Tap]:
-    """Yield each tap with the slices of the uncropped output that it reaches from input elements 0 to X − 1."""
+def _taps(sizes: Sizes, kernel_size: Sizes, stride: Sizes, dilation: Sizes) -> Iterator[tuple[Place, Place]]:
+    """Yield where each tap is in the weight, and where on the uncropped output it lies for the input elements 0 to X − 1."""
     for tap in itertools.product(*(range(size) for size in kernel_size)):
         numbers = zip(tap, sizes, stride, dilation, strict=True)
-        yield tap, tuple(slice(k * d, k * d + s * (size - 1) + 1, s) for k, size, s, d in numbers)
+        reached = (slice(k * d, k * d + s * (size - 1) + 1, s) for k, size, s, d in numbers)
+        yield (*EVERY, *tap), (*EVERY, *reached)
 
 
 def _workspace(job: TransposedJob, direction: str) -> int:
-    """Return the bytes of the uncropped output and of what one tap adds or reads, each twice for its other layout."""
-    cropped = job.geometry._replace(padding=(0, 0))
-    num, out_channels = job.output_shape[:2]
-    total = num * out_channels * math.prod(transposed_sizes(job.input_shape[2:], job.kernel_size, cropped))
-    positions = math.prod(job.input_shape[2:]) * num
-    per_tap = positions * (job.input_shape[1] + out_channels)
+    """Return the bytes of the uncropped output and of what one tap reads and adds, each twice for its other layout."""
     del direction
+    uncropped = transposed_sizes(job.input_shape[2:], job.kernel_size, job.geometry._replace(padding=(0, 0)))
+    num, out_channels = job.output_shape[:2]
+    total = num * out_channels * math.prod(uncropped)
+    per_tap = num * math.prod(job.input_shape[2:]) * (job.input_shape[1] + out_channels)
     return 2 * (total + per_tap) * job.dtype.itemsize
 
 
