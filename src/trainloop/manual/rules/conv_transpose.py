@@ -25,11 +25,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainloop.manual.conv import Geometry, im2col
+from trainloop.manual.conv import Geometry, TransposedGeometry, TransposedJob, im2col
+from trainloop.manual.conv.transpose.sizes import check_transposed_job
 from trainloop.manual.examples import Example, T, call
 from trainloop.manual.rule import Form, Function, Needs, Rule, Saved
 from trainloop.manual.rules.conv import Grads, blank, cropped, geometry_of, library_grads, unbatch
-from trainloop.manual.windows import IntOrSizes, Sizes, per_axis, window_extent
+from trainloop.manual.windows import IntOrSizes, Sizes, per_axis
 
 
 def conv_transpose_aten(
@@ -86,12 +87,13 @@ def conv_transpose_im2col(
     output_padding = per_axis(output_padding, weight.dim() - 2)
     unbatched = input.dim() == weight.dim() - 1
     batch = input.unsqueeze(0) if unbatched else input
-    refuse_shapes(batch, weight, geometry, output_padding)
-    sizes = output_sizes(batch, weight, geometry, output_padding)
+    transposed = TransposedGeometry(geometry.stride, geometry.padding, output_padding, groups, geometry.dilation)
+    job = TransposedJob.of(batch, weight, transposed)
+    check_transposed_job(job)
     padded = pad_positions(batch, geometry, output_padding)
-    output = im2col.grad_input(padded, weight, (batch.shape[0], weight.shape[1] * groups, *sizes), *geometry)
+    output = im2col.grad_input(padded, weight, job.output_shape, *geometry)
     if bias is not None:
-        output = output + bias.view(-1, *(1 for _axis in sizes))
+        output = output + bias.view(-1, *(1 for _axis in job.output_sizes))
     saved = (padded if needs[1] else None, weight if needs[0] else None, input.shape, weight.shape, geometry)
     return output.squeeze(0) if unbatched else output, saved
 
@@ -116,52 +118,10 @@ def conv_transpose_vjp_im2col(
     return cropped(unbatch(grad_input) if unbatched else grad_input, input_shape), grad_weight, grad_bias
 
 
-def output_sizes(input: Tensor, weight: Tensor, geometry: Geometry, output_padding: Sizes) -> Sizes:
-    """Return the sizes of y along the spatial axes, as at the top of this file."""
-    extent = window_extent(tuple(weight.shape[2:]), geometry.dilation)
-    numbers = zip(input.shape[2:], geometry.stride, geometry.padding, extent, output_padding, strict=True)
-    return tuple((size - 1) * s - 2 * pad + reach + more for size, s, pad, reach, more in numbers)
-
-
 def pad_positions(input: Tensor, geometry: Geometry, output_padding: Sizes) -> Tensor:
     """Add zeros to the input for the windows that fit into ``output_padding`` whole, where dilation > stride allows them."""
     more = [extra // step for extra, step in zip(output_padding, geometry.stride, strict=True)]
     return F.pad(input, [amount for num in reversed(more) for amount in (0, num)]) if any(more) else input
-
-
-def refuse_shapes(input: Tensor, weight: Tensor, geometry: Geometry, output_padding: Sizes) -> None:
-    """Refuse tensors that do not fit together, as torch does.
-
-    Args:
-        input: any shape, expected (N, C, X…).
-        weight: any shape, expected (C, O / groups, K…).
-        geometry: of the windows.
-        output_padding: one number per spatial axis.
-
-    Raises:
-        RuntimeError: with the numbers that disagree.
-    """
-    if input.dim() != weight.dim():
-        raise RuntimeError(
-            f"a transposed convolution with weight of shape {tuple(weight.shape)} expects an input of {weight.dim()} axes, or "
-            f"one less without a batch, but input has shape {tuple(input.shape)}"
-        )
-    if input.shape[1] != weight.shape[0] or input.shape[1] % geometry.groups:
-        raise RuntimeError(
-            f"input of {input.shape[1]} channels does not fit weight of shape {tuple(weight.shape)} with groups "
-            f"(={geometry.groups}): it expects {weight.shape[0]} channels, divisible by groups"
-        )
-    for extra, step, spread in zip(output_padding, geometry.stride, geometry.dilation, strict=True):
-        if extra >= max(step, spread):
-            raise RuntimeError(
-                f"output_padding (={extra}) must be smaller than stride (={step}) or dilation (={spread}): more can be had by "
-                "padding the output"
-            )
-    sizes = output_sizes(input, weight, geometry, output_padding)
-    if any(size < 1 for size in sizes):
-        raise RuntimeError(
-            f"the output of the transposed convolution would have sizes {sizes}: padding takes all of it away"
-        )
 
 
 def _rule(name: str, function: Function, *examples: Example) -> Rule:

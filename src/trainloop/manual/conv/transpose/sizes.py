@@ -105,7 +105,7 @@ def check_left_over(sizes: Sizes, kernel_size: Sizes, geometry: TransposedGeomet
                 axis, size, kernel, stride=stride, padding=padding, output_padding=more, dilation=dilation
             )
             raise ConvShapeError(
-                f"nothing is left of the output along {axis}: {equation}, expected at least 1; padding cuts "
+                f"the output would have size {output} along {axis}: {equation}, expected at least 1; padding cuts "
                 f"{2 * padding} off {output + 2 * padding}: use a padding of at most {padding + (output - 1) // 2}"
             )
 
