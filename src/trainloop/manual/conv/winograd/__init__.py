@@ -29,6 +29,8 @@ points.
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
@@ -69,12 +71,12 @@ def forward(
         groups: G.
     """
     del stride, dilation
-    parts = []
+    form = _form(input)
+    if groups == 1:
+        return _laid_out(form.forward(input, weight, bias, padding), input)
     biases = [None] * groups if bias is None else bias.chunk(groups)
-    for x, w, b in zip(input.chunk(groups, 1), weight.chunk(groups), biases, strict=True):
-        fast = compiled.why_not(x.dtype, x.device.type) is None
-        parts.append(compiled.forward(x, w, b, padding) if fast else eager.forward(x, w, b, padding))
-    return _joined(parts, input)
+    each = zip(input.chunk(groups, 1), weight.chunk(groups), biases, strict=True)
+    return _laid_out(torch.cat([form.forward(x, w, b, padding) for x, w, b in each], 1), input)
 
 
 def grad_input(
@@ -92,14 +94,11 @@ def grad_input(
         groups: G.
     """
     del stride, dilation, input_shape
-    parts = []
-    for dy, w in zip(grad_output.chunk(groups, 1), weight.chunk(groups), strict=True):
-        if compiled.why_not(dy.dtype, dy.device.type) is None:
-            back = tuple(TAPS - 1 - pad for pad in padding)
-            parts.append(compiled.forward(dy, w, None, back, backwards=True))
-        else:
-            parts.append(eager.grad_input(dy, w, padding))
-    return _joined(parts, grad_output)
+    form = _form(grad_output)
+    if groups == 1:
+        return _laid_out(form.grad_input(grad_output, weight, padding), grad_output)
+    each = zip(grad_output.chunk(groups, 1), weight.chunk(groups), strict=True)
+    return _laid_out(torch.cat([form.grad_input(dy, w, padding) for dy, w in each], 1), grad_output)
 
 
 def grad_weight(
@@ -117,10 +116,11 @@ def grad_weight(
         groups: G.
     """
     del stride, dilation, weight_shape
-    form = compiled if compiled.why_not(input.dtype, input.device.type) is None else eager
-    pairs = zip(grad_output.chunk(groups, 1), input.chunk(groups, 1), strict=True)
-    parts = [form.grad_weight(dy, x, padding) for dy, x in pairs]
-    return parts[0] if groups == 1 else torch.cat(parts)
+    form = _form(input)
+    if groups == 1:
+        return form.grad_weight(grad_output, input, padding)
+    each = zip(grad_output.chunk(groups, 1), input.chunk(groups, 1), strict=True)
+    return torch.cat([form.grad_weight(dy, x, padding) for dy, x in each])
 
 
 def multiplications(job: Job, direction: str) -> int:
@@ -156,8 +156,13 @@ def kernel(job: Job, direction: str) -> str:
     return f"{tiles}, C++ {compiled.instructions()}" if reason is None else f"{tiles}, tensor operations: {reason}"
 
 
-def _joined(parts: list[Tensor], like: Tensor) -> Tensor:
-    result = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+def _form(tensor: Tensor) -> ModuleType:
+    """Return the module of the fast form, or of the readable one where the fast one cannot be had."""
+    return compiled if compiled.why_not(tensor.dtype, tensor.device.type) is None else eager
+
+
+def _laid_out(result: Tensor, like: Tensor) -> Tensor:
+    """Return the result in the memory format of ``like``."""
     last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
     return result.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 

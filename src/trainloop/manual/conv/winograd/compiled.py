@@ -101,6 +101,17 @@ def forward(input: Tensor, weight: Tensor, bias: Tensor | None, padding: Sizes, 
     return result
 
 
+def grad_input(grad_output: Tensor, weight: Tensor, padding: Sizes) -> Tensor:
+    """Return grad_input, shape (N, C, H, W), channels_last.
+
+    Args:
+        grad_output: shape (N, O, P, Q), float32 on the CPU.
+        weight: shape (O, C, 3, 3).
+        padding: of the forward convolution.
+    """
+    return forward(grad_output, weight, None, tuple(TAPS - 1 - pad for pad in padding), backwards=True)
+
+
 def grad_weight(grad_output: Tensor, input: Tensor, padding: Sizes) -> Tensor:
     """Return the weight's gradient, shape (O, C, 3, 3), in the input's memory format.
 

@@ -23,11 +23,11 @@ from trainloop.manual.conv.winograd.points import TAPS
 from trainloop.manual.windows import Sizes
 
 NUM_POINTS = 6
-ALONE_BYTES = {"forward": 3 << 19, "grad_weight": 3 << 20}
+ALONE_BYTES = {"forward": 1 << 20, "grad_weight": 2 << 20}
 """V and M (V and Z) of one thread's block"""
-SHARED_BYTES, WHOLE_BYTES = 12 << 20, 24 << 20
+SHARED_BYTES, WHOLE_BYTES = 6 << 20, 24 << 20
 """of a block that all threads share; what is no larger than the second is done as one block, with one pass over the weight"""
-ALONE_CHANNELS = 128 * 128
+ALONE_CHANNELS = 128 * 256
 """grad_weight: in_channels · out_channels up to which each thread can have its own sum"""
 U_BYTES = {"forward": 400 << 10, "grad_weight": 600 << 10}
 """what one item of a product makes (a row of U, a row of S), so that it stays in the second-level cache"""
@@ -121,7 +121,7 @@ def plan(case: Case, direction: str, threads: int, lanes: int) -> Plan:
     tiles = total_rows * len(columns)
     threads = max(1, min(threads, total_rows))
     wide = _up(case.out_channels, 2 * lanes)
-    alone = tiles >= 2 * max(channels, case.out_channels)
+    alone = 2 * tiles >= 3 * max(channels, case.out_channels)
     if direction == "grad_weight":
         alone = alone and channels * wide <= ALONE_CHANNELS
     share = _share(case, direction, lanes)
