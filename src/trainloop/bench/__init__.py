@@ -1,0 +1,1 @@
+"""Measure every way to compute a convolution beside the library's."""
