@@ -6,10 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from trainloop.compare.plugins import OwnOptimizer, load_function, load_rules, load_substitutes, plugin_file
+from trainloop.compare.plugins import OwnOptimizer, load_rules, load_substitutes, plugin_file
 from trainloop.compare.settings import Plugins
 from trainloop.errors import PluginError
 from trainloop.manual import RULES
+from trainloop.plugin import load_function
 
 SOURCE = '''\
 """Parts of a step."""

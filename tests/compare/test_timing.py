@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
-
 import pytest
 
 from trainloop.compare.api import _as_batches
 from trainloop.compare.implementation import CANDIDATE, REFERENCE
-from trainloop.compare.timing import MAX_ROUNDS, MIN_ROUNDS, WHOLE, interval, measure_both
+from trainloop.compare.timing import MAX_ROUNDS, MIN_ROUNDS, WHOLE, measure_both
 from trainloop.data.pipeline import Batch
-
-VALUES = [1.0, 1.1, 0.9, 1.05, 0.95, 3.0, 1.02]
-
-
-def test_the_interval_is_around_the_statistic():
-    low, high = interval(VALUES, statistics.median)
-    assert low <= statistics.median(VALUES) <= high
-
-
-def test_the_interval_stays_within_the_values():
-    low, high = interval(VALUES, statistics.median)
-    assert min(VALUES) <= low <= high <= max(VALUES)
-
-
-def test_the_interval_is_the_same_every_time():
-    assert interval(VALUES, statistics.median) == interval(VALUES, statistics.median)
-
-
-def test_equal_values_have_an_interval_of_no_width():
-    assert interval([2.0] * 5, statistics.median) == (2.0, 2.0)
-
-
-def test_more_of_the_same_values_make_the_interval_narrower():
-    few, many = interval(VALUES, statistics.fmean), interval(VALUES * 16, statistics.fmean)
-    assert many[1] - many[0] < few[1] - few[0]
-
-
-def test_the_interval_moves_with_the_values():
-    low, high = interval(VALUES, statistics.median)
-    moved = interval([value + 1 for value in VALUES], statistics.median)
-    assert moved == pytest.approx((low + 1, high + 1))
 
 
 @pytest.fixture

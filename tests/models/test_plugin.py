@@ -103,7 +103,7 @@ def test_a_name_without_a_class_shows_the_form(build: Build, name: str) -> None:
     with pytest.raises(PluginError) as caught:
         build(name)
     fault = caught.value.faults[0]
-    assert (fault.what, fault.found) == ("the class in the file is not named", name)
+    assert (fault.what, fault.found) == ("the name in the file is missing", name)
     assert fault.expected == "path/to/file.py:Class"
 
 

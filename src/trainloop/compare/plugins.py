@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from trainloop.compare.settings import Plugins
@@ -13,10 +12,9 @@ from trainloop.config.suggest import nearest
 from trainloop.errors import PluginError
 from trainloop.manual import RULES, Composite, Form, Rule
 from trainloop.manual.rule import ATEN, FORMULA, RuleTable, by_function
-from trainloop.models.plugin import failure, import_file
+from trainloop.plugin import failure, import_name, load_function
 from trainloop.stages.context import Substitutes
 
-FORM = "path/to/file.py:name"
 OFF = (0, 0.0, False, None)
 """values of a setting that a class without this setting has anyway"""
 
@@ -108,7 +106,7 @@ def load_rules(text: str) -> Mapping[Any, Rule | Composite]:
         PluginError: see :func:`load_substitutes`.
     """
     known, _, place = text.rpartition("=")
-    module, file, name = _module_of(place, "--candidate-rule")
+    module, file, name = import_name(place, "--candidate-rule")
     found = getattr(module, name)
     if isinstance(found, (Rule, Composite)):
         return by_function([found])
@@ -153,42 +151,6 @@ def _known_rule(name: str, text: str) -> Rule:
     )
 
 
-def load_function(text: str, option: str) -> Callable[..., Any]:
-    """Import a class or a function.
-
-    Raises:
-        PluginError: see :func:`load_substitutes`.
-    """
-    module, file, name = _module_of(text, option)
-    found: Callable[..., Any] = getattr(module, name)
-    if not callable(found):
-        raise PluginError(
-            f"{name} cannot be called",
-            where=str(file),
-            found=f"a {type(found).__name__}",
-            expected="a class or a function",
-        )
-    return found
-
-
 def plugin_file(text: str) -> Path:
     """Return the file of ``file.py:name``."""
     return Path(text.rpartition("=")[2].rpartition(":")[0])
-
-
-def _module_of(text: str, option: str) -> tuple[ModuleType, Path, str]:
-    path, _, name = text.rpartition(":")
-    if not path.endswith(".py") or not name.isidentifier():
-        raise PluginError("the name in the file is missing", where=option, found=text, expected=FORM)
-    module = import_file(Path(path))
-    if not hasattr(module, name):
-        public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        close = nearest(name, public)
-        raise PluginError(
-            f"the file has no {name}",
-            where=path,
-            found=name,
-            expected=", ".join(public[:12]) or "a class or a function",
-            help=f"did you mean {close}?" if close else "",
-        )
-    return module, Path(path), name

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from trainloop.compare.implementation import Implementation, Side
 from trainloop.compare.verdict import StageTime, Timing
 from trainloop.data.pipeline import Batch
+from trainloop.intervals import interval
 from trainloop.loop.step import train_step
 from trainloop.loop.timing import StageTimer
 
@@ -16,7 +17,6 @@ WARM_UP_ROUNDS = 2
 MAX_ROUNDS, MIN_ROUNDS = 20, 4
 DEFAULT_BUDGET_S = 8.0
 WHOLE = "whole step"
-RESAMPLES = 1_000
 
 
 def measure_both(
@@ -69,15 +69,3 @@ def _timing(reference: Sequence[dict[str, float]], candidate: Sequence[dict[str,
         tuple(sample[WHOLE] for sample in reference),
         tuple(sample[WHOLE] for sample in candidate),
     )
-
-
-def interval(values: Sequence[float], statistic: Callable[[Sequence[float]], float]) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval of a statistic; the same for the same values.
-
-    Source: Efron 1979, "Bootstrap Methods: Another Look at the Jackknife".
-    """
-    import random
-
-    draw = random.Random(0)
-    found = sorted(statistic(draw.choices(values, k=len(values))) for _ in range(RESAMPLES))
-    return found[round(0.025 * RESAMPLES)], found[round(0.975 * RESAMPLES) - 1]

@@ -11,6 +11,7 @@ from torch import Tensor
 from trainloop.config.schema import Scalar
 from trainloop.config.suggest import nearest
 from trainloop.errors import ModelError
+from trainloop.plugin import first_line
 
 RESIZE_HELP = "resize the images: data.image_size: 224 suits every torchvision model"
 Parameters = Mapping[str, inspect.Parameter]
@@ -97,9 +98,3 @@ def refuse_arguments(model: str, args: Mapping[str, Scalar], error: Exception) -
         found=given,
         help=f"the model says: {first_line(error)}",
     )
-
-
-def first_line(error: BaseException) -> str:
-    """Return the type of an exception and the first line of its text."""
-    text = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

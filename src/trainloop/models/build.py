@@ -17,14 +17,14 @@ from trainloop.models.arguments import (
     ModelContext,
     check_arguments,
     check_whole_numbers,
-    first_line,
     parameters_of,
     refuse_arguments,
 )
 from trainloop.models.names import OWN_MODELS
-from trainloop.models.plugin import build_plugin, failure, is_plugin_name, split_name
+from trainloop.models.plugin import FORM, WHERE, build_plugin, is_plugin_name
 from trainloop.models.probe import PROBE_IMAGES, misfit, probe
 from trainloop.models.weights import load_weights
+from trainloop.plugin import failure, first_line, split_name
 
 
 class HasImages(Protocol):
@@ -166,7 +166,7 @@ def _require_fit(model: nn.Module, name: str, context: ModelContext) -> None:
 
 def _probe_failure(name: str, size: str, error: Exception) -> TrainloopError:
     if is_plugin_name(name):
-        return failure(f"the model fails on {PROBE_IMAGES} images of {size}", split_name(name)[0], error)
+        return failure(f"the model fails on {PROBE_IMAGES} images of {size}", split_name(name, WHERE, FORM)[0], error)
     return ModelError(
         f"{name} does not take images of {size}",
         where="model.name",

@@ -16,7 +16,8 @@ from torch import nn
 
 from trainloop.config.schema import Scalar
 from trainloop.errors import ModelError
-from trainloop.models.arguments import RESIZE_HELP, ModelContext, check_arguments, first_line, refuse_arguments
+from trainloop.models.arguments import RESIZE_HELP, ModelContext, check_arguments, refuse_arguments
+from trainloop.plugin import first_line
 
 PREFIX = "torchvision."
 SCALARS = (bool, int, float, str)

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from trainloop.compare.key import Key, title
-from trainloop.compare.plugins import load_function
 from trainloop.compare.reproduction.scene import Reproduction, Scene, Source
 from trainloop.compare.reproduction.script import Script, code, describe
 from trainloop.models.plugin import is_plugin_name
+from trainloop.plugin import load_function
 
 RESTORED = '''
 def restored(net@NAMES@):
