@@ -48,6 +48,20 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
         3e-5, 1e-7, "five rounds of Muon's quintic stretch what is near 0 by 3.4445⁵ ≈ 485, its roundings of 2⁻²⁴ too"
     ),
     ("float64", "orthogonal"): Tolerance(6e-14, 1e-16, "the same in roundings of 2⁻⁵³"),
+    ("float32", "convolution"): Tolerance(
+        5e-6, 0.0, "relative, in the 2-norm: 8,000 products added one by one make √n / 2 roundings of 2⁻²⁴; most add better"
+    ),
+    ("float64", "convolution"): Tolerance(1e-14, 0.0, "the same in roundings of 2⁻⁵³"),
+    ("float16", "convolution"): Tolerance(
+        4e-3, 0.0, "the result's own rounding of 2⁻¹¹, and a few of parts of it that are added up in this type"
+    ),
+    ("bfloat16", "convolution"): Tolerance(3e-2, 0.0, "the same in roundings of 2⁻⁸"),
+    ("float32", "winograd"): Tolerance(
+        2e-5, 0.0, "oneDNN's own bound: transforms enlarge the rounding of what they pass on; two to four times in good points"
+    ),
+    ("float64", "winograd"): Tolerance(4e-14, 0.0, "the same in roundings of 2⁻⁵³"),
+    ("float16", "winograd"): Tolerance(3e-2, 0.0, "the transforms' factor on the line for convolution"),
+    ("bfloat16", "winograd"): Tolerance(3e-1, 0.0, "the same; all but half a digit is lost"),
     ("float64", "difference"): Tolerance(
         1e-6, 1e-8, "a central difference with step 1e-6 is right to the square of the step plus 2⁻⁵³ / step"
     ),
@@ -61,6 +75,10 @@ formula err in either direction, which makes 2; the largest of many errors is an
 FORMULA_SHRINK = 2.0**-16
 """``compare``: rounding shrinks by 2⁻²⁹ from float32 to float64, another formula does not shrink at all; what shrinks by more
 than this, about half way between the two on a logarithmic scale, is rounding."""
+
+CONVOLUTION_LARGEST_FACTOR = 4.0
+"""``benchmark-conv --check``: how many times as large as an error in the 2-norm that of the worst element may be, relative to
+the largest element: among thousands, one errs by four standard deviations."""
 
 ACCURACY_FACTOR = 2.0
 """``compare``: how many times as large as the other's an error must be to be worth a word."""
