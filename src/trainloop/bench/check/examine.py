@@ -36,6 +36,14 @@ class Fault:
     found: str
     expected: str
 
+    def is_like(self, other: Fault | None) -> bool:
+        """Return whether another fault is of the same kind.
+
+        A result kept from another case is merely wrong, and may be called the one or the other.
+        """
+        values = {WRONG, KEPT}
+        return other is not None and (other.kind == self.kind or {other.kind, self.kind} == values)
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -112,7 +112,7 @@ class Record:
                 max_err=total.max_err,
                 library_rel_err=total.library_err,
                 allowed=allowed(self.kernel, total.first.dtype),
-                worst="" if total.worst is None else _text(total.worst.job),
+                worst="" if total.worst is None else total.worst.text,
             )
 
     def failures(self) -> Iterator[Failure]:
@@ -135,7 +135,7 @@ class Record:
 
         def fails(candidate: Case) -> bool:
             outcome = self._outcome(candidate)
-            return outcome is not None and outcome.fault is not None and outcome.fault.kind == fault.kind
+            return outcome is not None and fault.is_like(outcome.fault)
 
         small = shrink(case, smaller_cases, fails)
         outcome = self._outcome(small)
@@ -157,8 +157,8 @@ class Record:
             dtype=dtype_name(found.case.dtype),
             layout=found.case.layout,
             kind=kind,
-            job=_text(found.case.job),
-            first_job=_text(found.first.job),
+            job=found.case.text,
+            first_job=found.first.text,
             corner=found.corner,
             found=fault.found,
             expected=fault.expected,

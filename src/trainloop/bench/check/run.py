@@ -23,6 +23,7 @@ from trainloop.bench.check.report import CheckReport
 from trainloop.bench.check.shape import CONV_TRANSPOSE2D, OPERATORS, Shape
 from trainloop.bench.check.trial import CHANNELS_LAST, LAYOUTS, NCHW, Case, Trial
 from trainloop.manual.conv import DIRECTIONS
+from trainloop.manual.conv.job import FORWARD
 
 MOST_DRAWN_PER_CASE = 20
 """how many jobs are drawn, for each that is wanted, to find those that an algorithm does not refuse"""
@@ -125,7 +126,8 @@ def _try(records: Sequence[Record], shape: Shape, corner: str, plan: _Plan) -> N
         if not accepting:
             continue
         for direction, layout in itertools.product(plan.directions, LAYOUTS if corner else DRAWN_LAYOUTS):
-            trial = Trial(Case(shape, accepting[0].operator, direction, dtype, layout, plan.seed, plan.device))
+            bias = direction == FORWARD and layout != CHANNELS_LAST
+            trial = Trial(Case(shape, accepting[0].operator, direction, dtype, layout, bias, plan.seed, plan.device))
             for record in accepting:
                 record.try_case(trial, corner)
 

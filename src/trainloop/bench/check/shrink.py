@@ -42,7 +42,9 @@ def shrink(failing: T, candidates: Callable[[T], Iterable[T]], fails: Callable[[
 
 
 def smaller_cases(case: Case) -> Iterator[Case]:
-    """Yield possible cases that are smaller in one number, and first the same one in the usual layout."""
+    """Yield possible cases that are smaller in one number, and first the same one in the usual layout, and without a bias."""
     if case.layout != NCHW:
         yield replace(case, layout=NCHW)
+    if case.bias:
+        yield replace(case, bias=False)
     yield from (replace(case, shape=shape) for shape in smaller(case.shape) if shape.can_be(case.operator))

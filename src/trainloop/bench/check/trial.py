@@ -21,6 +21,7 @@ from torch import Tensor
 
 from trainloop.bench.check.kernel import Kernel
 from trainloop.bench.check.shape import CONV_TRANSPOSE2D, AnyJob, Shape
+from trainloop.bench.problem import Problem
 from trainloop.manual import conv
 from trainloop.manual.conv.job import FORWARD, GRAD_INPUT, GRAD_WEIGHT
 
@@ -41,6 +42,7 @@ class Case:
         direction: forward, grad_input or grad_weight.
         dtype: of all tensors.
         layout: of the tensors, one of ``LAYOUTS``.
+        bias: whether a forward is given one.
         seed: of the operands' values.
         device: type of the device.
     """
@@ -50,6 +52,7 @@ class Case:
     direction: str
     dtype: torch.dtype
     layout: str
+    bias: bool = False
     seed: int = 0
     device: str = "cpu"
 
@@ -57,6 +60,11 @@ class Case:
     def job(self) -> AnyJob:
         """The job of the shape."""
         return self.shape.job(self.operator, self.dtype, self.device)
+
+    @property
+    def text(self) -> str:
+        """The job in words."""
+        return Problem.of(self.job, bias=self.bias).text()
 
 
 @dataclass(frozen=True)
@@ -91,14 +99,14 @@ class Trial:
 
 
 def draw(case: Case, call: int) -> Operands:
-    """Return the operands of a call, and a bias for every second forward; the same for the same case and call."""
+    """Return the operands of a call; the same for the same case and call."""
     job = case.job
     source = torch.Generator("cpu").manual_seed(
         zlib.crc32(f"{case.seed} {call} {job.input_shape} {job.weight_shape}".encode())
     )
     shapes = {"input": job.input_shape, "weight": job.weight_shape, "grad_output": job.output_shape}
     found = {name: _normal(shapes[name], source, case) for name in OPERANDS[case.direction]}
-    if case.direction == FORWARD and call == 0:
+    if case.bias:
         found["bias"] = _normal((job.output_shape[1],), source, case)
     return found
 
