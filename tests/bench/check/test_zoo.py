@@ -9,7 +9,7 @@ import torch
 
 from trainloop.bench.check import check
 from trainloop.bench.check import examine as kinds
-from trainloop.manual.conv import CONV2D, CONV_TRANSPOSE2D
+from trainloop.manual.conv import CONV2D
 from trainloop.manual.conv.im2col import forward as right_forward
 from trainloop.manual.conv.im2col import grad_input as right_grad_input
 from trainloop.manual.conv.im2col import grad_weight as right_grad_weight
@@ -146,7 +146,7 @@ def empty_batch(input, *others):
 
 
 def always_contiguous(input, weight, bias, *geometry):
-    num, channels, height, width = input.shape
+    _, channels, height, width = input.shape
     strides = (channels * height * width, height * width, width, 1)
     return right_forward(input.as_strided(input.shape, strides), weight, bias, *geometry)
 

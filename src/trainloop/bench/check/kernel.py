@@ -16,7 +16,8 @@ from trainloop.tolerance import tolerance
 class Kernel(Protocol):
     """An algorithm.
 
-    It may have a function ``refuses``, job → the reason or None, and ``transposed = True`` if it is one for conv_transpose2d.
+    It may have a function ``refuses``, job → the reason or None, and ``transposed = True`` if it is one for conv_transpose2d. A
+    direction that there is not is a function with an attribute ``missing``, the reason.
     """
 
     @property
@@ -40,6 +41,12 @@ def operator_of(kernel: Kernel) -> str:
     """Return conv2d or conv_transpose2d."""
     transposed = isinstance(kernel, TransposedAlgorithm) or getattr(kernel, "transposed", False)
     return CONV_TRANSPOSE2D if transposed else CONV2D
+
+
+def missing(kernel: Kernel, direction: str) -> str | None:
+    """Return why a kernel does not have a direction, or None."""
+    reason: str | None = getattr(getattr(kernel, direction), "missing", None)
+    return reason
 
 
 def refusal(kernel: Kernel, job: AnyJob) -> str | None:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from trainloop.bench.check.examine import RAISED, Fault, Outcome, examine
-from trainloop.bench.check.kernel import Kernel, allowed, dtype_name, operator_of, refusal
+from trainloop.bench.check.kernel import Kernel, allowed, dtype_name, missing, operator_of, refusal
 from trainloop.bench.check.report import Coverage, Failure, Row
 from trainloop.bench.check.shape import AnyJob
 from trainloop.bench.check.shrink import shrink, smaller_cases
 from trainloop.bench.check.trial import Case, Trial
 from trainloop.bench.problem import Problem
+from trainloop.manual.conv import DIRECTIONS
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Record:
         self.refused = 0
         self.reason = ""
         self.stopped = False
+        self.missing: tuple[str, ...] = tuple(one for one in DIRECTIONS if missing(kernel, one))
         self.spent_s = 0.0
         self._sums: dict[tuple[str, str], _Sum] = {}
         self._found: dict[tuple[str, str], _Found] = {}
@@ -123,8 +125,8 @@ class Record:
 
     def coverage(self) -> Coverage:
         """Return how much the algorithm was tried with."""
-        counts = (self.corners, self.drawn, self.refused, self.reason, self.stopped)
-        return Coverage(self.operator, self.kernel.name, *counts)
+        counts = (self.corners, self.drawn, self.refused, self.reason, self.stopped, self.missing)
+        return Coverage(self.operator, self.kernel.name, *counts, sum(one.cases for one in self._sums.values()))
 
     def _fail(self, case: Case, corner: str, fault: Fault) -> None:
         """Count a failure; the first of its kind in its direction is made as small as it can be."""

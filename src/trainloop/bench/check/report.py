@@ -90,6 +90,8 @@ class Coverage:
         refused: how many jobs it refused, of the corners and of those drawn on the way.
         reason: the first refusal, in its own words; empty if there was none.
         stopped: whether the time was up before all jobs had been tried.
+        missing: the directions that it does not have.
+        cases: how many were tried, of all directions and types.
     """
 
     operator: str
@@ -99,11 +101,13 @@ class Coverage:
     refused: int
     reason: str
     stopped: bool
+    missing: tuple[str, ...]
+    cases: int
 
     @property
     def nothing(self) -> bool:
-        """Whether not one job was done."""
-        return self.corners + self.drawn == 0
+        """Whether not one case was tried."""
+        return self.cases == 0
 
 
 @dataclass(frozen=True)

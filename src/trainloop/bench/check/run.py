@@ -122,14 +122,22 @@ def _try(records: Sequence[Record], shape: Shape, corner: str, plan: _Plan) -> N
         for dtype in accepted:
             doing[dtype].append(record)
         record.count(corner, done=bool(accepted))
-    for dtype, accepting in doing.items():
-        if not accepting:
-            continue
-        for direction, layout in itertools.product(plan.directions, LAYOUTS if corner else DRAWN_LAYOUTS):
-            bias = direction == FORWARD and layout != CHANNELS_LAST
-            trial = Trial(Case(shape, accepting[0].operator, direction, dtype, layout, bias, plan.seed, plan.device))
-            for record in accepting:
-                record.try_case(trial, corner)
+    for (dtype, accepting), direction in itertools.product(doing.items(), plan.directions):
+        trying = [record for record in accepting if direction not in record.missing]
+        for layout in LAYOUTS if corner else DRAWN_LAYOUTS:
+            _try_layout(trying, shape, (direction, dtype, layout), corner, plan)
+
+
+def _try_layout(
+    records: Sequence[Record], shape: Shape, kind: tuple[str, torch.dtype, str], corner: str, plan: _Plan
+) -> None:
+    """Put algorithms to one case; a forward has a bias in all layouts but one."""
+    if records:
+        direction, _, layout = kind
+        bias = direction == FORWARD and layout != CHANNELS_LAST
+        trial = Trial(Case(shape, records[0].operator, *kind, bias, plan.seed, plan.device))
+        for record in records:
+            record.try_case(trial, corner)
 
 
 def _adjoint_shapes(seed: int) -> list[Shape]:

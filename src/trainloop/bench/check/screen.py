@@ -126,6 +126,8 @@ def _left_out(coverage: Coverage) -> Iterator[str]:
     name = f"{coverage.algorithm} ({coverage.operator})"
     if coverage.refused and coverage.reason:
         yield f"{name} refuses {_many(coverage.refused, 'job')}; the first: {coverage.reason}"
+    if coverage.missing:
+        yield f"{name} has no {' and no '.join(coverage.missing)}"
     if coverage.stopped:
         yield f"{name} had no time left after {_many(coverage.corners + coverage.drawn, 'job')}"
 
