@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from trainloop.bench.check import check
+from trainloop.bench.check import check, record, run
 from trainloop.bench.check.report import CheckReport
 from trainloop.manual.conv import CONV2D, CONV_TRANSPOSE2D, DIRECTIONS
 
@@ -44,7 +44,8 @@ def test_all_pairs_are_adjoint():
 
 def test_the_same_seed_finds_the_same():
     broken = dataclasses.replace(IM2COL, name="broken", forward=lambda *given: IM2COL.forward(*given) + 1)
-    one, other, third = (check([broken], cases=3, seed=seed) for seed in (1, 1, 2))
+    settings = {"directions": ["forward"], "dtypes": [torch.float32], "cases": 3}
+    one, other, third = (check([broken], seed=seed, **settings) for seed in (1, 1, 2))
     assert same(one) == same(other)
     assert same(one) != same(third)
 
@@ -129,6 +130,18 @@ def test_without_time_nothing_is_tried_and_nothing_passes():
     report = check(ALGORITHMS[:2], cases=1, budget_s=-1.0)
     assert all(one.stopped and one.nothing for one in report.coverage)
     assert not report.ok
+
+
+def test_a_slow_algorithm_is_spared_large_jobs(monkeypatch):
+    monkeypatch.setattr(record, "MOST_CASE_S", 0.0)
+    report = check([IM2COL], directions=["forward"], dtypes=[torch.float32], cases=0)
+    (coverage,) = report.coverage
+    num_corners = len(list(run.corners("conv2d")))
+    assert (coverage.corners, coverage.too_slow) == (
+        2,
+        num_corners - 2,
+    )  # the first, and an empty batch, which takes none
+    assert report.ok
 
 
 def test_nothing_to_check_has_not_passed():

@@ -41,7 +41,21 @@ def test_smaller_shapes_differ_in_one_number_or_one_pair():
         *(Shape(num=num, size=(1, 3), padding=(2, 2)) for num in (1, 3, 4)),
         *(Shape(num=5, size=(1, 3), padding=pair) for pair in ((0, 0), (1, 1), (0, 2), (1, 2), (2, 0), (2, 1))),
         *(Shape(num=5, size=pair, padding=(2, 2)) for pair in ((1, 1), (1, 2))),
+        *(Shape(num=5, size=pair, padding=rest) for pair, rest in (((5, 3), (0, 2)), ((1, 7), (2, 0)))),
     ]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("name", ["kernel_size", "padding", "stride"])
+def test_one_number_is_the_least_where_the_output_stays_the_same(name, axis):
+    shape = Shape(2, 3, 4, (11, 12), (3, 2), (2, 3), (1, 2), (2, 1))
+    least = 0 if name == "padding" else 1
+    found = [
+        one
+        for one in smaller(shape)
+        if one.job("conv2d").output_sizes == shape.job("conv2d").output_sizes and getattr(one, name)[axis] == least
+    ]
+    assert found
 
 
 def test_nothing_is_smaller_than_the_smallest():

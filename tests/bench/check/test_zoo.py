@@ -200,6 +200,7 @@ ZOO = {
 }
 
 
+@pytest.mark.usefixtures("few_corners")
 @pytest.mark.parametrize(("direction", "function", "kind", "job"), ZOO.values(), ids=ZOO)
 def test_it_is_caught_and_made_small(direction, function, kind, job):
     kernel = dataclasses.replace(CONV2D["im2col"], name="broken", **{direction: function})

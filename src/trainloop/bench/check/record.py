@@ -41,6 +41,10 @@ class _Found:
     cases: int = 1
 
 
+MOST_CASE_S = 2.0
+"""what a case may take at the algorithm's best speed so far; a slow one is for small jobs"""
+
+
 class Record:
     """Of one algorithm.
 
@@ -58,6 +62,8 @@ class Record:
         self.stopped = False
         self.missing: tuple[str, ...] = tuple(one for one in DIRECTIONS if missing(kernel, one))
         self.spent_s = 0.0
+        self.too_slow = 0
+        self._best_s = 0.0  # seconds a multiplication, in the case that was done fastest
         self._sums: dict[tuple[str, str], _Sum] = {}
         self._found: dict[tuple[str, str], _Found] = {}
         self._refusing: dict[str, Failure] = {}
@@ -82,6 +88,12 @@ class Record:
             self.reason = str(reason)
         return reason is None
 
+    def is_too_slow(self, job: AnyJob) -> bool:
+        """Return whether a case of a job would take too long, by the fastest so far; counts it if so."""
+        slow = self._best_s * job.direct_multiplications > MOST_CASE_S
+        self.too_slow += slow
+        return slow
+
     def try_case(self, trial: Trial, corner: str) -> None:
         """Put the algorithm to a case, and keep what comes of it.
 
@@ -98,7 +110,10 @@ class Record:
         else:
             total.failed += 1
             self._fail(case, corner, outcome.fault)
-        self.spent_s += time.perf_counter() - started
+        elapsed = time.perf_counter() - started
+        self.spent_s += elapsed
+        speed = elapsed / max(1, case.job.direct_multiplications)
+        self._best_s = min(speed, self._best_s or math.inf)
 
     def rows(self) -> Iterator[Row]:
         """Yield a row for each direction and type that was tried."""
@@ -126,7 +141,9 @@ class Record:
     def coverage(self) -> Coverage:
         """Return how much the algorithm was tried with."""
         counts = (self.corners, self.drawn, self.refused, self.reason, self.stopped, self.missing)
-        return Coverage(self.operator, self.kernel.name, *counts, sum(one.cases for one in self._sums.values()))
+        return Coverage(
+            self.operator, self.kernel.name, *counts, sum(one.cases for one in self._sums.values()), self.too_slow
+        )
 
     def _fail(self, case: Case, corner: str, fault: Fault) -> None:
         """Count a failure; the first of its kind in its direction is made as small as it can be."""

@@ -92,6 +92,7 @@ class Coverage:
         stopped: whether the time was up before all jobs had been tried.
         missing: the directions that it does not have.
         cases: how many were tried, of all directions and types.
+        too_slow: how many jobs were left out because they would have taken too long at the algorithm's speed.
     """
 
     operator: str
@@ -103,6 +104,7 @@ class Coverage:
     stopped: bool
     missing: tuple[str, ...]
     cases: int
+    too_slow: int = 0
 
     @property
     def nothing(self) -> bool:

@@ -118,6 +118,8 @@ def _try(records: Sequence[Record], shape: Shape, corner: str, plan: _Plan) -> N
         if record.spent_s > plan.share_s or time.perf_counter() > plan.deadline:
             record.stopped = True
             continue
+        if record.is_too_slow(shape.job(record.operator)):
+            continue
         accepted = [dtype for dtype in plan.dtypes if record.accepts(shape.job(record.operator, dtype, plan.device))]
         for dtype in accepted:
             doing[dtype].append(record)

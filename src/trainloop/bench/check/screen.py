@@ -128,6 +128,8 @@ def _left_out(coverage: Coverage) -> Iterator[str]:
         yield f"{name} refuses {_many(coverage.refused, 'job')}; the first: {coverage.reason}"
     if coverage.missing:
         yield f"{name} has no {' and no '.join(coverage.missing)}"
+    if coverage.too_slow:
+        yield f"{name} is too slow for {_many(coverage.too_slow, 'job')}, left out"
     if coverage.stopped:
         yield f"{name} had no time left after {_many(coverage.corners + coverage.drawn, 'job')}"
 

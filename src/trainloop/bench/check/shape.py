@@ -101,13 +101,36 @@ smaller one with it"""
 
 
 def smaller(shape: Shape) -> Iterator[Shape]:
-    """Yield shapes with one number made smaller: the least, half way there, one less; of pairs also both at once."""
+    """Yield simpler shapes, the best first.
+
+    One number is made smaller: the least, half way there, one less; of pairs also both at once. Then the kernel, the padding or
+    the stride of an axis is made the least and the image such that the convolution's output stays as large as it is.
+    """
     for name, least in LEAST.items():
         value: int | Pair = getattr(shape, name)
         below: Iterable[int | Pair] = _smaller_pairs(value, least) if isinstance(value, tuple) else _below(value, least)
         for number in below:
             changed: dict[str, Any] = {name: number}
             yield replace(shape, **changed)
+    yield from (found for axis in range(2) for found in _of_the_same_output(shape, axis))
+
+
+def _of_the_same_output(shape: Shape, axis: int) -> Iterator[Shape]:
+    size, stride, padding = shape.size[axis], shape.stride[axis], shape.padding[axis]
+    reach = shape.dilation[axis] * (shape.kernel_size[axis] - 1)
+    moves: dict[str, tuple[int, int, int]] = {
+        "kernel_size": (shape.kernel_size[axis], 1, size - reach),
+        "padding": (padding, 0, size + 2 * padding),
+        "stride": (stride, 1, reach + 1 + (size + 2 * padding - reach - 1) // stride - 2 * padding),
+    }
+    for name, (number, least, wanted) in moves.items():
+        if number > least and wanted >= 1:
+            changed: dict[str, Any] = {name: _on_axis(getattr(shape, name), axis, least)}
+            yield replace(shape, size=_on_axis(shape.size, axis, wanted), **changed)
+
+
+def _on_axis(pair: Pair, axis: int, number: int) -> Pair:
+    return (number, pair[1]) if axis == 0 else (pair[0], number)
 
 
 def _smaller_pairs(pair: Pair, least: int) -> Iterator[Pair]:
