@@ -138,30 +138,41 @@ def knobs(config: RunConfig) -> dict[str, Any]:
 
 def environment(config: RunConfig, device: torch.device) -> dict[str, Any]:
     """Return what ``env.json`` holds: versions, hardware, knobs, git; never environment variables at large."""
-    import numpy
     import torchvision
+
+    vision = {"torchvision": torchvision.__version__}
+    return {
+        "versions": {**versions(), **vision},
+        "hardware": hardware(device),
+        "knobs": knobs(config),
+        "git": git_state(),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of this package and of those that numbers depend on."""
+    import numpy
 
     from trainloop import __version__
 
     return {
-        "versions": {
-            "trainloop": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-            "numpy": numpy.__version__,
-            "cuda": torch.version.cuda,
-        },
-        "hardware": {
-            "device": str(device),
-            "device_name": device_name(device),
-            "cpu": cpu_name(),
-            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-            "cpu_count": os.cpu_count(),
-            "system": platform.platform(),
-        },
-        "knobs": knobs(config),
-        "git": git_state(),
+        "trainloop": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "cuda": torch.version.cuda,
+    }
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """Return what is known of the machine."""
+    return {
+        "device": str(device),
+        "device_name": device_name(device),
+        "cpu": cpu_name(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cpu_count": os.cpu_count(),
+        "system": platform.platform(),
     }
 
 

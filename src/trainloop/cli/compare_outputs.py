@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from trainloop.errors import Fault, ResourceError, TrainloopError, UsageError
+from trainloop.cli.outputs import check_outputs, named_files, printed
+from trainloop.errors import Fault, ResourceError, TrainloopError
 
 if TYPE_CHECKING:
     from trainloop.compare.verdict import Verdict
-
-STANDARD_OUTPUT = "-"
 
 
 @dataclass(frozen=True)
@@ -40,23 +39,12 @@ class Outputs:
 
     def __post_init__(self) -> None:
         """Refuse before the work what cannot be written after it."""
-        if self.json == self.markdown == STANDARD_OUTPUT:
-            raise UsageError(
-                "standard output can take one of JSON and Markdown",
-                where="--json, --markdown",
-                found="- and -",
-                expected="one of them -, the other a file",
-            )
-        if self.curves is not None and Path(self.curves).suffix.lower() != ".png":
-            raise UsageError("the picture is a PNG", where="--curves", found=self.curves, expected="FILE.png")
-        for option, name in self.named_files().items():
-            if Path(name).is_dir():
-                raise UsageError("a folder stands where the file would go", where=option, found=name, expected="a file")
+        check_outputs(self._files(), {"--curves": ("png",)})
 
     @property
     def printed(self) -> str:
         """Return ``json`` or ``markdown`` if that goes to standard output, and then nothing else does; else nothing."""
-        return next((name for name in ("json", "markdown") if getattr(self, name) == STANDARD_OUTPUT), "")
+        return printed(self._files())
 
     @property
     def announce(self) -> Callable[[str], None]:
@@ -65,8 +53,10 @@ class Outputs:
 
     def named_files(self) -> dict[str, str]:
         """Return the files that are asked for, by option."""
-        every = {"--json": self.json, "--markdown": self.markdown, "--junit": self.junit, "--curves": self.curves}
-        return {option: name for option, name in every.items() if name is not None and name != STANDARD_OUTPUT}
+        return named_files(self._files())
+
+    def _files(self) -> dict[str, str | None]:
+        return {"--json": self.json, "--markdown": self.markdown, "--junit": self.junit, "--curves": self.curves}
 
 
 def show(verdict: Verdict, outputs: Outputs) -> None:

@@ -1,0 +1,95 @@
+"""What a report says in words, wherever it is drawn."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from trainloop.bench.columns import times, whole
+from trainloop.bench.results import Report, Row
+from trainloop.report.format import duration
+
+LEGEND = (
+    "speed-up: median of the better built-in by this median, with a 95 % bootstrap interval; error: relative, in the 2-norm, "
+    "against float64",
+    "GFLOP/s: direct operations, taps on padding counted, by the median, which may exceed the peak; actual and % peak: what "
+    "the algorithm multiplies",
+)
+"""below the table"""
+
+
+def facts(report: Report) -> dict[str, str]:
+    """Return what a report opens with, by name."""
+    machine, settings = report.machine, report.settings
+    versions, peaks = machine["versions"], machine["peaks"]
+    one = peaks["gemm_gflops_one_thread"]
+    alone = "" if one is None else f"{whole(one)} GFLOP/s with one thread, "
+    kept = "kept in the process" if machine["keep_freed_memory"] else "returned to the system"
+    load = machine["load_average"]
+    busy = "" if load is None else f" · load {load:.1f} at the start"
+    return {
+        "machine": f"{machine['device']} · {machine['device_name']} · {machine['threads']} threads · "
+        f"{machine['cpu_capability']}{busy}",
+        "versions": f"torch {versions['torch']} · oneDNN {versions['onednn']} · trainloop {versions['trainloop']}",
+        "peaks": f"product of matrices {alone}{whole(peaks['gemm_gflops'])} with {peaks['threads']} ({peaks['dtype']}) · "
+        f"copy {whole(peaks['copy_gb_s'])} GB/s read and written",
+        "measured": f"{settings['dtype']} · {settings['layout']}, the built-ins in both layouts · calls in turns, with new "
+        f"operands each · freed memory {kept}",
+    }
+
+
+def problems(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return the rows of each problem."""
+    return [list(group) for _, group in itertools.groupby(rows, key=lambda row: (row.problem, row.layer))]
+
+
+def heading(rows: Sequence[Row]) -> str:
+    """Return the line above a problem's rows."""
+    first = rows[0]
+    layer = f" · {first.layer}" if first.layer else ""
+    return f"{first.problem}{layer} · {operations(first.gflop)}"
+
+
+def operations(gflop: float) -> str:
+    """Return 0.302 as ``302 MFLOP``."""
+    number, unit = next(
+        ((scale * gflop, unit) for scale, unit in ((1, "GFLOP"), (1e3, "MFLOP")) if scale * gflop >= 1),
+        (1e6 * gflop, "kFLOP"),
+    )
+    return f"{number:.3g} {unit}" if number < 1_000 else f"{number:,.0f} {unit}"
+
+
+def not_run(rows: Sequence[Row]) -> list[str]:
+    """Return, for each algorithm that did not do a problem, a line with its reason."""
+    return _with_directions("not run", [row for row in rows if row.ok is None], rows)
+
+
+def wrong(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each wrong result."""
+    return _with_directions("FAIL", [row for row in rows if row.ok is False], rows)
+
+
+def headline(report: Report) -> str:
+    """Return the last line: what failed, or how the algorithms compare; and whether it is all."""
+    cut = "" if report.complete else f", interrupted after {len(problems(report.rows))} problems"
+    time = f" (measured in {duration(report.seconds)}{cut})"
+    if report.failures:
+        return f"FAIL: {len(report.failures)} of {len(report.rows)} rows are wrong{time}"
+    means: dict[str, list[str]] = {}
+    for summary in report.summary:
+        if not summary.builtin and summary.geometric_mean is not None:
+            means.setdefault(summary.name, []).append(f"{summary.direction} {times(summary.geometric_mean)}")
+    texts = [f"{name} {', '.join(parts)}" for name, parts in means.items()]
+    return ("; ".join(texts) or "nothing but the built-ins was measured") + time
+
+
+def _with_directions(word: str, chosen: Sequence[Row], rows: Sequence[Row]) -> list[str]:
+    """Return lines ``word  name (directions): reason``, rows with the same reason in one."""
+    directions = list(dict.fromkeys(row.direction for row in rows))
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in chosen:
+        found.setdefault((row.name, row.reason), []).append(row.direction)
+    return [
+        f"{word}  {name}{'' if where == directions else ' in ' + ', '.join(where)}: {reason}"
+        for (name, reason), where in found.items()
+    ]

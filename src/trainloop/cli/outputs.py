@@ -1,0 +1,58 @@
+"""Files that a command is asked to write beside what it prints; refused before the work if they cannot be written after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from trainloop.errors import UsageError
+
+STANDARD_OUTPUT = "-"
+NAMES = {"--json": "JSON", "--markdown": "Markdown"}
+"""what can go to standard output"""
+
+
+def check_outputs(files: Mapping[str, str | None], pictures: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse files that cannot be written.
+
+    Args:
+        files: what each option names: a file, ``-`` for standard output, or None.
+        pictures: the endings that an option's file may have, without the dot.
+
+    Raises:
+        UsageError: a file is a folder or has the wrong ending, or two outputs go to standard output.
+    """
+    printed = [option for option in NAMES if files.get(option) == STANDARD_OUTPUT]
+    if len(printed) > 1:
+        raise UsageError(
+            f"standard output can take one of {' and '.join(NAMES[option] for option in printed)}",
+            where=", ".join(printed),
+            found=" and ".join(STANDARD_OUTPUT for _ in printed),
+            expected="one of them -, the other a file",
+        )
+    for option, endings in pictures.items():
+        name = files.get(option)
+        if name is not None and Path(name).suffix.lower().removeprefix(".") not in endings:
+            raise UsageError(
+                f"the picture is {' or '.join(_with_article(ending.upper()) for ending in endings)}",
+                where=option,
+                found=name,
+                expected=" or ".join(f"FILE.{ending}" for ending in endings),
+            )
+    for option, name in named_files(files).items():
+        if Path(name).is_dir():
+            raise UsageError("a folder stands where the file would go", where=option, found=name, expected="a file")
+
+
+def named_files(files: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the files that are asked for, by option, without what goes to standard output."""
+    return {option: name for option, name in files.items() if name is not None and name != STANDARD_OUTPUT}
+
+
+def printed(files: Mapping[str, str | None]) -> str:
+    """Return ``json`` or ``markdown`` if that goes to standard output, and then nothing else does; else nothing."""
+    return next((option.removeprefix("--") for option in NAMES if files.get(option) == STANDARD_OUTPUT), "")
+
+
+def _with_article(name: str) -> str:
+    return f"an {name}" if name[0] in "AEFHILMNORSX" else f"a {name}"
