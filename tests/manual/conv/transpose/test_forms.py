@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainloop.manual.conv import CONV_TRANSPOSE2D, DIRECTIONS, TransposedGeometry, conv_transpose2d
 from trainloop.manual.conv.transpose import matrix, scatter, zero_insert
@@ -86,6 +87,22 @@ def test_it_is_the_librarys(name, direction, case, dtype, layout):
 def test_an_image_comes_back_in_the_layout_that_it_came_in(name, direction, layout):
     result = run(CONV_TRANSPOSE2D[name], direction, "strided", *tensors("strided", layout=layout))
     assert result.is_contiguous(memory_format=layout)
+
+
+class NoConvolutions(TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert "conv" not in str(func), f"the library's {func}"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", [name for name in CONV_TRANSPOSE2D if name != "aten"])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_the_forms_call_no_convolution_of_the_librarys(name, direction):
+    given = tensors("grouped")
+    with NoConvolutions():
+        run(CONV_TRANSPOSE2D[name], direction, "grouped", *given)
+    with NoConvolutions(), pytest.raises(AssertionError, match="convolution"):
+        run(ATEN, direction, "grouped", *given)
 
 
 @pytest.mark.parametrize("case", ["output_padding", "grouped", "empty batch"])
