@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainloop.bench.check.shape import CONV2D, CONV_TRANSPOSE2D, AnyJob
+from trainloop.bench.verify import dtype_name
 from trainloop.manual.conv import TransposedAlgorithm
 from trainloop.tolerance import tolerance
 
@@ -53,11 +54,6 @@ def refusal(kernel: Kernel, job: AnyJob) -> str | None:
     """Return why a kernel does not do a job, in its own words, or None; raises what the kernel raises."""
     refuses: Callable[[AnyJob], str | None] | None = getattr(kernel, "refuses", None)
     return None if refuses is None else refuses(job)
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """Return the name of a type, such as float32."""
-    return str(dtype).removeprefix("torch.")
 
 
 def allowed(kernel: Kernel, dtype: torch.dtype) -> float:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from trainloop.bench.check.examine import RAISED, Fault, Outcome, examine
-from trainloop.bench.check.kernel import Kernel, allowed, dtype_name, missing, operator_of, refusal
+from trainloop.bench.check.kernel import Kernel, allowed, missing, operator_of, refusal
 from trainloop.bench.check.report import Coverage, Failure, Row
 from trainloop.bench.check.shape import AnyJob
 from trainloop.bench.check.shrink import shrink, smaller_cases
 from trainloop.bench.check.trial import Case, Trial
 from trainloop.bench.problem import Problem
+from trainloop.bench.verify import dtype_name
 from trainloop.manual.conv import DIRECTIONS
 
 

@@ -21,14 +21,13 @@ from torch import Tensor
 
 from trainloop.bench.check.kernel import Kernel
 from trainloop.bench.check.shape import CONV_TRANSPOSE2D, AnyJob, Shape
+from trainloop.bench.operands import OPERANDS
 from trainloop.bench.problem import Problem
 from trainloop.manual import conv
 from trainloop.manual.conv.job import FORWARD, GRAD_INPUT, GRAD_WEIGHT
 
 NCHW, CHANNELS_LAST, SLICED = LAYOUTS = ("NCHW", "channels_last", "sliced")
 """how tensors of four axes lie in memory; sliced ones are part of a larger tensor whose rest is NaN"""
-OPERANDS = {FORWARD: ("input", "weight"), GRAD_INPUT: ("grad_output", "weight"), GRAD_WEIGHT: ("grad_output", "input")}
-"""the tensors that each direction is given"""
 Operands = dict[str, Tensor]
 
 
