@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from trainloop.bench.columns import ROWS, SUMMARY, Column
 from trainloop.bench.results import Report
-from trainloop.bench.wording import LEGEND, facts, heading, headline, not_run, problems, wrong
+from trainloop.bench.wording import LEGEND, facts, heading, headline, not_run, problems, remarks, wrong
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def _page(report: Report) -> Iterator[str]:
         yield from ([""] if said else [])
         yield from (f"- {_escaped(text)}" for text in said)
     yield ""
-    yield from (f"{text}.  " for text in LEGEND)
+    yield from (f"{_escaped(text)}.  " for text in (*LEGEND, *remarks(report)))
     yield ""
 
 

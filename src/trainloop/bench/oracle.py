@@ -31,10 +31,9 @@ def right(job: Job | TransposedJob, direction: str, first: Tensor, second: Tenso
     """
     library = CONV_TRANSPOSE2D["aten"] if isinstance(job, TransposedJob) else CONV2D["aten"]
     size = images_at_once(job)
-    parts = torch.split(first.double(), size)
-    wide = second.double()
+    parts, wide = torch.split(_in_float64(first), size), _in_float64(second)
     if direction == FORWARD:
-        wide_bias = None if bias is None else bias.double()
+        wide_bias = None if bias is None else _in_float64(bias)
         return torch.cat([library.forward(part, wide, wide_bias, *job.geometry) for part in parts])
     if direction == GRAD_INPUT:
         shapes = [(len(part), *job.input_shape[1:]) for part in parts]
@@ -43,6 +42,11 @@ def right(job: Job | TransposedJob, direction: str, first: Tensor, second: Tenso
     both = zip(parts, torch.split(wide, size), strict=True)
     sums = [library.grad_weight(part, other, job.weight_shape, *job.geometry) for part, other in both]
     return torch.stack(sums).sum(0)
+
+
+def _in_float64(tensor: Tensor) -> Tensor:
+    # Apple's devices do not know the type.
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 def images_at_once(job: Job | TransposedJob) -> int:

@@ -27,7 +27,7 @@ class Row:
         ok: whether every result was right; None where it was not run.
         reason: what was wrong, or why it was not run.
         rel_err: relative error in the 2-norm against float64, of the worse of the checked calls.
-        library_rel_err: the same of the library (``aten``) in this run's layout.
+        library_rel_err: the same of the library (``aten``) in this run's layout; None in float64, where it is the oracle.
         median_ms: of the timed calls; None where there is no time.
         iqr_ms: distance of the quartiles.
         num_samples: how many calls were timed.

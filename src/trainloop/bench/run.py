@@ -41,6 +41,7 @@ class Settings:
         device: where they lie.
         seed: of the values.
         time_budget_s: for everything but the peaks, divided among the rows; None for ``SECONDS_A_ROW`` each.
+        force: whether loops may take minutes.
     """
 
     problems: Sequence[tuple[Problem, str]]
@@ -52,6 +53,7 @@ class Settings:
     device: torch.device = CPU
     seed: int = 0
     time_budget_s: float | None = None
+    force: bool = False
 
     def facts(self) -> dict[str, Any]:
         """Return the settings as the report shows them."""

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from trainloop.bench.columns import ROWS, SUMMARY, lines
 from trainloop.bench.results import Report, Row
-from trainloop.bench.wording import LEGEND, facts, heading, headline, not_run, problems, wrong
+from trainloop.bench.wording import LEGEND, facts, heading, headline, not_run, problems, remarks, wrong
 
 EVERY_COLUMN = 1_000
 """for a file, where a line may be as long as it likes"""
@@ -48,6 +48,7 @@ def _page(report: Report, width: int) -> Iterator[Text]:
         *([f"left out for want of room: {', '.join(left_out)}; --json has everything"] * bool(left_out)),
     ):
         yield Text(text, "dim")
+    yield from (Text.assemble(("note  ", "cyan"), text) for text in remarks(report))
     yield Text()
     yield Text(headline(report), "bold red" if report.failures else "bold")
 

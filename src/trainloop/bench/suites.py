@@ -25,9 +25,13 @@ class Suite:
     about: str
     rows: Sequence[tuple[str, str]]
 
-    def problems(self) -> list[tuple[Problem, str]]:
-        """Return the problems, each with where it comes from."""
-        return [(parse_words(text), layer) for text, layer in self.rows]
+    def problems(self, *, transpose: bool = False) -> list[tuple[Problem, str]]:
+        """Return the problems, each with where it comes from.
+
+        Args:
+            transpose: take the numbers as those of transposed convolutions.
+        """
+        return [(parse_words(text, transpose=transpose), layer) for text, layer in self.rows]
 
 
 CIFAR = (

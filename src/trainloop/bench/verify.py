@@ -80,13 +80,13 @@ class Right:
 
     Args:
         exact: in float64.
-        dtype: of the results.
+        like: of the type and device of the results.
         layout: of the results, a name of ``LAYOUTS``.
     """
 
-    def __init__(self, exact: Tensor, dtype: torch.dtype, layout: str) -> None:
-        wide = torch.promote_types(dtype, torch.float32)
-        self.values = exact.to(wide, memory_format=LAYOUTS[layout])
+    def __init__(self, exact: Tensor, like: Tensor, layout: str) -> None:
+        wide = torch.promote_types(like.dtype, torch.float32)
+        self.values = exact.to(like.device, wide, memory_format=LAYOUTS[layout])
         self.norm = math.sqrt(sum(map(_square, self._parts(exact))))
 
     def relative_error(self, result: Tensor, factor: float = 1.0) -> float:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from trainloop.bench.columns import times, whole
+from trainloop.bench.columns import milliseconds, times, whole
 from trainloop.bench.results import Report, Row
 from trainloop.report.format import duration
 
+BUSY_LOAD = 0.5
+"""from which on other programs are worth a word"""
 LEGEND = (
     "speed-up: median of the better built-in by this median, with a 95 % bootstrap interval; error: relative, in the 2-norm, "
     "against float64",
@@ -36,6 +38,18 @@ def facts(report: Report) -> dict[str, str]:
         "measured": f"{settings['dtype']} · {settings['layout']}, the built-ins in both layouts · calls in turns, with new "
         f"operands each · freed memory {kept}",
     }
+
+
+def remarks(report: Report) -> list[str]:
+    """Return what a reader must know before believing the times."""
+    load, threads = report.machine["load_average"], report.machine["threads"]
+    found = []
+    if load is not None and load >= BUSY_LOAD and threads > 1:
+        found.append(
+            f"other programs were running (load {load:.1f}): a kernel of {threads} threads waits for the one that has no core, "
+            "for milliseconds; believe the intervals, or measure again when nothing else runs"
+        )
+    return found
 
 
 def problems(rows: Sequence[Row]) -> list[list[Row]]:
@@ -81,6 +95,16 @@ def headline(report: Report) -> str:
             means.setdefault(summary.name, []).append(f"{summary.direction} {times(summary.geometric_mean)}")
     texts = [f"{name} {', '.join(parts)}" for name, parts in means.items()]
     return ("; ".join(texts) or "nothing but the built-ins was measured") + time
+
+
+def in_short(rows: Sequence[Row]) -> str:
+    """Return the rows of one problem and direction in a line: the better built-in, then everybody by speed."""
+    best = next((row for row in rows if row.median_ms is not None and row.name == row.baseline), None)
+    parts = [] if best is None else [f"{best.name} {milliseconds(best.median_ms)} ms"]
+    others = [row for row in rows if row.speedup is not None and not row.builtin]
+    parts += [f"{row.name} {times(row.speedup)}" for row in sorted(others, key=lambda row: -(row.speedup or 0))]
+    parts += [f"FAIL {row.name}" for row in rows if row.ok is False]
+    return ", ".join(parts) or "nothing was run"
 
 
 def _with_directions(word: str, chosen: Sequence[Row], rows: Sequence[Row]) -> list[str]:

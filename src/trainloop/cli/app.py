@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from trainloop import __version__
+from trainloop.cli.benchmark_conv import benchmark_conv
 from trainloop.cli.compare_modes import compare_modes
 from trainloop.cli.config import app as config_app
 from trainloop.cli.data import app as data_app
@@ -34,6 +35,7 @@ app.command()(evaluate)
 app.command()(predict)
 app.command("compare-modes")(compare_modes)
 app.command("explain-step")(explain_step)
+app.command("benchmark-conv")(benchmark_conv)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
 app.command()(models)
