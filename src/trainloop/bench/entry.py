@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from trainloop.bench.check.memory import filled_with_nan
@@ -16,6 +18,9 @@ from trainloop.bench.operands import Operands
 from trainloop.bench.own_kernel import raised
 from trainloop.bench.peaks import synchronize
 from trainloop.bench.verify import Right, fault_of_operands, fault_of_type, fault_of_values
+
+Timed = tuple[object, float]
+"""a result, and milliseconds"""
 
 
 @dataclass(eq=False)
@@ -52,14 +57,13 @@ class Entry:
         return not (self.refusal or self.fault)
 
 
-def prepare(entry: Entry, operands: Operands, rights: Sequence[Right], *, patience_s: float) -> None:
+def prepare(entry: Entry, operands: Operands, rights: Sequence[Right]) -> None:
     """Ask whether it does the job, call it for the first time, and check what it returns for each set of values.
 
     Args:
         entry: to be filled in.
         operands: of its layout.
         rights: what is right for each set, in its layout.
-        patience_s: a first call that takes longer is checked with one set only.
     """
     contestant, job, direction = entry.contestant, operands.job, operands.direction
     began = time.perf_counter()
@@ -69,7 +73,7 @@ def prepare(entry: Entry, operands: Operands, rights: Sequence[Right], *, patien
             entry.refusal = entry.refusal or _no_room(entry, job, direction) or ""
             if entry.refusal:
                 return
-            _first_calls(entry, operands, rights, began, patience_s)
+            _first_calls(entry, operands, rights, began)
             if entry.fault:
                 return
             entry.kernel = entry.kernel or contestant.kernel.kernel(job, direction)  # type: ignore[arg-type]  # its kind
@@ -84,23 +88,19 @@ def _no_room(entry: Entry, job: AnyJob, direction: str) -> str | None:
     return too_large(job, direction, int(2**20 * (entry.workspace_mib or 0)))
 
 
-def _first_calls(entry: Entry, operands: Operands, rights: Sequence[Right], began: float, patience_s: float) -> None:
+def _first_calls(entry: Entry, operands: Operands, rights: Sequence[Right], began: float) -> None:
     """Check a call on each set of values; the results before must stay what they were."""
     device = operands.like.device
     results: list[Tensor] = []
     errors: list[float] = []
     for number, right in enumerate(rights):
         factor = operands.refill(number)
-        call = operands.bound(entry.contestant.kernel)
-        start = time.perf_counter()
+        call = functools.partial(_timed, operands.bound(entry.contestant.kernel), device)
         if number == 0:
-            result = call()
-            synchronize(device)
+            result, entry.warm_ms = call()
             entry.first_call_ms = 1e3 * (time.perf_counter() - began)
         else:
-            result = _named(entry, call, operands.job)
-            synchronize(device)
-        entry.warm_ms = 1e3 * (time.perf_counter() - start)
+            result, entry.warm_ms = _named(entry, call, operands.job)
         entry.fault = fault_of_type(result, operands) or fault_of_operands(operands) or ""
         if entry.fault:
             return
@@ -108,8 +108,7 @@ def _first_calls(entry: Entry, operands: Operands, rights: Sequence[Right], bega
         results.append(result)
         errors.append(right.relative_error(result, factor))
         entry.fault = fault_of_values(result, errors[-1]) or ""
-        impatient = entry.warm_ms > 1e3 * patience_s and not entry.contestant.builtin
-        if entry.fault or impatient:
+        if entry.fault:
             break
     entry.rel_err = max(errors)
     first, last = (result.untyped_storage().data_ptr() for result in (results[0], results[-1]))
@@ -117,13 +116,22 @@ def _first_calls(entry: Entry, operands: Operands, rights: Sequence[Right], bega
         entry.fault = "its second call overwrote what its first one had returned"
 
 
-def _named(entry: Entry, call: Callable[[], object], job: AnyJob) -> object:
+def _named(entry: Entry, call: Callable[[], Timed], job: AnyJob) -> Timed:
     """Call it on memory full of NaN; a built-in with its kernel's name taken down."""
     if not entry.contestant.builtin:
         with filled_with_nan():
             return call()
     result, entry.kernel = call_and_name(call, job)
     return result
+
+
+def _timed(call: Callable[[], object], device: torch.device) -> Timed:
+    """Return what a call returns, and how many milliseconds it takes."""
+    synchronize(device)
+    start = time.perf_counter()
+    result = call()
+    synchronize(device)
+    return result, 1e3 * (time.perf_counter() - start)
 
 
 def time_call(
@@ -138,16 +146,11 @@ def time_call(
         number: of the set, counted on.
         factors: on the operands.
     """
-    device = operands.like.device
     factor = operands.refill(number, factors)
     call = operands.bound(entry.contestant.kernel)
     with entry.contestant.active():
-        synchronize(device)
         try:
-            start = time.perf_counter()
-            result = call()
-            synchronize(device)
-            elapsed_ms = 1e3 * (time.perf_counter() - start)
+            result, elapsed_ms = _timed(call, operands.like.device)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything, and others go on
             entry.fault = f"in timed call {len(entry.samples_ms) + 1} {raised(entry.contestant.file, error)}"
             return

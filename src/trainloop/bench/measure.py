@@ -96,7 +96,7 @@ def measure(
     del sets
     for entry in entries:
         layout = entry.contestant.layout
-        prepare(entry, operands[layout], rights[layout], patience_s=max(budget_s, PATIENCE_S))
+        prepare(entry, operands[layout], rights[layout])
     interruption = None
     try:
         with _no_collection():

@@ -22,6 +22,7 @@ MODULES: dict[str, type[nn.Module]] = {"Conv2d": nn.Conv2d, "ConvTranspose2d": n
 EXAMPLE = "Conv2d(64, 256, 3, padding=1)"
 EXAMPLE_INPUT = "128,64,15,15"
 NUMBERS = ("in_channels", "out_channels", "groups")
+PADDINGS = ("same", "valid")
 PAIRS = ("kernel_size", "stride", "padding", "dilation", "output_padding")
 
 
@@ -96,8 +97,8 @@ def _call(text: str) -> tuple[str, ast.Call]:
 def _bound(name: str, call: ast.Call, text: str) -> dict[str, Any]:
     """Return every argument of the module by name, those that are left out with what torch takes for them."""
     try:
-        positional = [ast.literal_eval(argument) for argument in call.args]
-        named = {keyword.arg or "**": ast.literal_eval(keyword.value) for keyword in call.keywords}
+        positional = [_value(argument) for argument in call.args]
+        named = {keyword.arg or "**": _value(keyword.value) for keyword in call.keywords}
     except (ValueError, TypeError, SyntaxError, RecursionError) as error:
         raise _wrong("the arguments of a module in --problem are plain numbers, pairs and texts", text) from error
     signature = inspect.signature(MODULES[name])
@@ -108,6 +109,13 @@ def _bound(name: str, call: ast.Call, text: str) -> dict[str, Any]:
         raise _wrong(f"{name} does not take these arguments: {error}", text, known) from error
     bound.apply_defaults()
     return dict(bound.arguments)
+
+
+def _value(node: ast.expr) -> Any:
+    """Return a plain value; a module prints ``padding=same`` of itself without quotation marks."""
+    if isinstance(node, ast.Name) and node.id in PADDINGS:
+        return node.id
+    return ast.literal_eval(node)
 
 
 def _refuse_what_no_kernel_does(given: dict[str, Any], text: str) -> None:
@@ -125,7 +133,7 @@ def _refuse_what_no_kernel_does(given: dict[str, Any], text: str) -> None:
 
 def _pair(name: str, value: Any, text: str) -> Any:
     """Return a number for each axis; ``same`` and ``valid`` as they are."""
-    if name == "padding" and value in ("same", "valid"):
+    if name == "padding" and value in PADDINGS:
         return value
     numbers = value if isinstance(value, (tuple, list)) else (value,)
     if not all(type(number) is int for number in numbers) or len(numbers) not in (1, 2):
