@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from trainloop.manual.conv.algorithm import Algorithm
 from trainloop.manual.conv.aten import ATEN
+from trainloop.manual.conv.fft import FFT
 from trainloop.manual.conv.im2col import IM2COL
 from trainloop.manual.conv.job import DIRECTIONS, Geometry, Job
+from trainloop.manual.conv.loops import LOOPS
+from trainloop.manual.conv.shifts import SHIFTS
 from trainloop.manual.conv.transpose import (
     CONV_TRANSPOSE2D,
     TransposedAlgorithm,
@@ -15,7 +18,14 @@ from trainloop.manual.conv.transpose import (
 )
 from trainloop.manual.conv.winograd import WINOGRAD
 
-CONV2D: dict[str, Algorithm] = {"im2col": IM2COL, "winograd": WINOGRAD, "aten": ATEN}
+CONV2D: dict[str, Algorithm] = {
+    "loops": LOOPS,
+    "shifts": SHIFTS,
+    "im2col": IM2COL,
+    "fft": FFT,
+    "winograd": WINOGRAD,
+    "aten": ATEN,
+}
 """every algorithm by name"""
 
 __all__ = [

@@ -29,10 +29,9 @@ def grad_input(
 ) -> Tensor:
     """Return grad_input, of input_shape, for grad_output (N, G·O, P, Q) and weight (G·O, C, K, L)."""
     # The kernel asks an input that it does not read for its shape and layout.
-    layout = torch.channels_last if grad_output.is_contiguous(memory_format=torch.channels_last) else None
-    input = grad_output.new_empty(input_shape)
-    if layout is not None:
-        input = input.to(memory_format=layout)
+    last = grad_output.is_contiguous(memory_format=torch.channels_last) and not grad_output.is_contiguous()
+    layout = torch.channels_last if last else torch.contiguous_format
+    input = torch.empty(input_shape, dtype=grad_output.dtype, device=grad_output.device, memory_format=layout)
     return _backward(grad_output, input, weight, (stride, padding, dilation, groups), (True, False, False))[0]
 
 

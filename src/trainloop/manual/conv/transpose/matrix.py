@@ -31,9 +31,9 @@ import torch
 from torch import Tensor
 
 from trainloop.manual.conv.job import GRAD_WEIGHT
+from trainloop.manual.conv.layout import memory_format
 from trainloop.manual.conv.transpose.algorithm import TransposedAlgorithm
 from trainloop.manual.conv.transpose.job import TransposedGeometry, TransposedJob, transposed_sizes
-from trainloop.manual.conv.transpose.layout import memory_format
 from trainloop.manual.windows import Sizes
 
 MOST_BYTES = 256 * 2**20

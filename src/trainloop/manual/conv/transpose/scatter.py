@@ -32,9 +32,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from trainloop.manual.conv.layout import memory_format
 from trainloop.manual.conv.transpose.algorithm import TransposedAlgorithm
 from trainloop.manual.conv.transpose.job import TransposedGeometry, TransposedJob, transposed_sizes
-from trainloop.manual.conv.transpose.layout import memory_format
 from trainloop.manual.windows import Sizes, crop_spatial, pad_spatial
 
 Place = tuple[int | slice, ...]

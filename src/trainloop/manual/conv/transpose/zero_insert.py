@@ -35,9 +35,9 @@ from torch import Tensor
 from trainloop.manual.conv.algorithm import Algorithm
 from trainloop.manual.conv.im2col import IM2COL
 from trainloop.manual.conv.job import Geometry, Job
+from trainloop.manual.conv.layout import memory_format
 from trainloop.manual.conv.transpose.algorithm import TransposedAlgorithm
 from trainloop.manual.conv.transpose.job import TransposedJob
-from trainloop.manual.conv.transpose.layout import memory_format
 from trainloop.manual.windows import Sizes, crop_spatial
 
 Edges = tuple[tuple[int, int], ...]

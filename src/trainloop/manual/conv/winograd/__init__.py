@@ -118,7 +118,8 @@ def grad_weight(
     del stride, dilation, weight_shape
     form = _form(input)
     if groups == 1:
-        return form.grad_weight(grad_output, input, padding)
+        grad: Tensor = form.grad_weight(grad_output, input, padding)
+        return grad
     each = zip(grad_output.chunk(groups, 1), input.chunk(groups, 1), strict=True)
     return torch.cat([form.grad_weight(dy, x, padding) for dy, x in each])
 
