@@ -65,7 +65,7 @@ def _draw(axes: Any, rows: Sequence[Row], problems: Sequence[str], names: Sequen
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _position: f"{value:g}×")
     axes.set_yticks(range(len(problems)), problems, fontsize=7)
-    axes.set_ylim(len(problems) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(problems)) - 0.5, -0.5)
     axes.set_xlabel("speed-up", fontsize=8)
     axes.tick_params(axis="x", labelsize=7)
     axes.grid(alpha=0.25)

@@ -61,7 +61,7 @@ def describe(name: str, job: Job | TransposedJob) -> str:
         name: as :func:`backend` returns it.
         job: what it does.
     """
-    if name == NNPACK_BACKEND and job.kernel_size == (3, 3):
+    if name == NNPACK_BACKEND and job.kernel_size == (3, 3) and set(job.geometry.stride) == {1}:
         return "NNPACK F(6×6,3×3)"
     return WORDS.get(name, name) or "not told"
 
@@ -93,8 +93,8 @@ def kernels_in(text: str) -> str:
         fields = line.split(",")
         if "onednn_verbose" not in fields[0] or "exec" not in fields:
             continue
-        primitive, kernel = fields[fields.index("exec") + 2 :][:2]
-        if primitive in ("convolution", "deconvolution") and kernel not in found:
+        primitive, kernel = [*fields[fields.index("exec") + 2 :], "", ""][:2]
+        if primitive in ("convolution", "deconvolution") and kernel not in ("", *found):
             found.append(kernel)
     return " + ".join(found)
 

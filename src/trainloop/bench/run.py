@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +22,13 @@ from trainloop.bench.verify import dtype_name
 from trainloop.device import keep_freed_memory
 from trainloop.errors import InterruptedRunError, UsageError
 from trainloop.manual.conv import DIRECTIONS
+from trainloop.manual.conv.loops import USUAL_LIMIT_S, time_limit
 
 CPU = torch.device("cpu")
 SECONDS_A_ROW = 6.0
 """time budget of a problem in one direction, where the command line sets none"""
+LEAST_LIMIT_S, CALLS_OF_LOOPS = 0.5, 5
+"""Python loops of up to half a second are always let through; they are called about five times"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,16 @@ class Settings:
             "dtype": dtype_name(self.dtype),
             "seed": self.seed,
             "time_budget_s": self.budget_s,
+            "force": self.force,
         }
+
+    @property
+    def loops_limit_s(self) -> float:
+        """Seconds that the estimated time of Python loops may be: a part of a row's budget, for they are called a few times."""
+        if self.force:
+            return math.inf
+        of_a_row = self.budget_s / max(1, len(self.problems) * len(self.directions))
+        return round(min(USUAL_LIMIT_S, max(LEAST_LIMIT_S, of_a_row / CALLS_OF_LOOPS)), 1)
 
     @property
     def budget_s(self) -> float:
@@ -123,15 +136,8 @@ def run(settings: Settings, listener: Listener) -> tuple[Report, InterruptedRunE
         tasks = list(_tasks(settings, peaks.gemm_gflops))
         for number, task in enumerate(tasks):
             listener.begins(number + 1, len(tasks), f"{task.problem.text()} {task.direction}")
-            everybody = contestants(
-                task.job,
-                task.direction,
-                layout=settings.layout,
-                names=settings.algorithms,
-                own=own[task.problem.transposed],
-            )
             left = max(0.0, began + settings.budget_s - time.perf_counter())
-            found, interruption = measure(task, everybody, budget_s=left / (len(tasks) - number))
+            found, interruption = _measured(settings, task, own, left / (len(tasks) - number))
             rows += found
             listener.ends(report(complete=number + 1 == len(tasks) and interruption is None), found)
             if interruption is not None:
@@ -139,6 +145,21 @@ def run(settings: Settings, listener: Listener) -> tuple[Report, InterruptedRunE
     except InterruptedRunError as error:
         interruption = error
     return report(complete=interruption is None), interruption
+
+
+def _measured(
+    settings: Settings, task: Task, own: Mapping[bool, Sequence[Contestant]], budget_s: float
+) -> tuple[list[Row], InterruptedRunError | None]:
+    """Measure a task with everybody who does its kind of problem; see :func:`measure`."""
+    everybody = contestants(
+        task.job,
+        task.direction,
+        layout=settings.layout,
+        names=settings.algorithms,
+        own=own[task.problem.transposed],
+    )
+    with time_limit(settings.loops_limit_s):
+        return measure(task, everybody, budget_s=budget_s)
 
 
 def _tasks(settings: Settings, peak_gflops: float) -> Iterator[Task]:

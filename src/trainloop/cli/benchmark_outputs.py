@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,19 +176,21 @@ def run_check(request: Request, outputs: BenchmarkOutputs) -> int:
     from trainloop.bench.check.screen import print_report
     from trainloop.cli.benchmark_request import CHECK_CASES
     from trainloop.cli.render import make_plain_or_rich_console
+    from trainloop.manual.conv.loops import time_limit
 
     request.check_numbers()
     directions, dtypes, algorithms = request.chosen_directions(), request.check_dtypes(), request.check_algorithms()
     request.set_threads()
     cases = CHECK_CASES if request.cases is None else request.cases
-    found = check(
-        algorithms,
-        directions=directions,
-        dtypes=dtypes,
-        cases=cases,
-        seed=request.seed,
-        budget_s=request.time_budget_s,
-    )
+    with time_limit(math.inf) if request.force else contextlib.nullcontext():
+        found = check(
+            algorithms,
+            directions=directions,
+            dtypes=dtypes,
+            cases=cases,
+            seed=request.seed,
+            budget_s=request.time_budget_s,
+        )
     text = as_json(found)
     if outputs.printed:
         typer.echo(text, nl=False)
