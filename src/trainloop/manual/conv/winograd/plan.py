@@ -29,8 +29,10 @@ SHARED_BYTES, WHOLE_BYTES = 6 << 20, 24 << 20
 """of a block that all threads share; what is no larger than the second is done as one block, with one pass over the weight"""
 ALONE_CHANNELS = 128 * 256
 """grad_weight: in_channels · out_channels up to which each thread can have its own sum"""
-U_BYTES = {"forward": 400 << 10, "grad_weight": 600 << 10}
-"""what one item of a product makes (a row of U, a row of S), so that it stays in the second-level cache"""
+U_BYTES = 400 << 10
+"""forward: the row of U that one item makes, so that it stays in the second-level cache"""
+CHANNELS_AN_ITEM = 24
+"""grad_weight: two times the rows of a product, so that the row of S that an item makes stays near"""
 STREAM_BYTES = 8 << 20
 """results from this size on are written past the cache"""
 
@@ -148,13 +150,12 @@ def plan(case: Case, direction: str, threads: int, lanes: int) -> Plan:
 
 
 def _share(case: Case, direction: str, lanes: int) -> int:
-    """Return the outputs (grad_weight: channels) of an item, such that what it makes stays in the cache."""
-    budget = U_BYTES[direction] // (4 * NUM_POINTS)
-    if direction == "forward":
-        panel = 2 * lanes
-        return max(panel, min(64, _up(case.out_channels, panel), budget // case.channels // panel * panel))
-    rows = 12
-    return max(rows, min(96, _up(case.channels, rows), budget // _up(case.out_channels, 2 * lanes) // rows * rows))
+    """Return the outputs (grad_weight: channels) of an item."""
+    if direction == "grad_weight":
+        return CHANNELS_AN_ITEM
+    panel = 2 * lanes
+    fitting = U_BYTES // (4 * NUM_POINTS * case.channels) // panel * panel
+    return max(panel, min(64, _up(case.out_channels, panel), fitting))
 
 
 def _starts(sizes: Sizes) -> list[int]:
