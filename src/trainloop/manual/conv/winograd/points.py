@@ -24,6 +24,7 @@ TOMS 46(4).
 
 from __future__ import annotations
 
+import functools
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -52,6 +53,7 @@ class Transforms(NamedTuple):
     output: Matrix
 
 
+@functools.cache
 def weight_transform() -> Matrix:
     """Return G, one row for each point, 3 columns; the same for every m."""
     rows = []
@@ -64,6 +66,7 @@ def weight_transform() -> Matrix:
     return tuple(rows)
 
 
+@functools.cache
 def transforms(m: int) -> Transforms:
     """Return Bᵀ and Aᵀ of F(m, 3) for the points of ``SUBSETS[m]``, m one of its keys."""
     chosen = tuple(POINTS[index] for index in SUBSETS[m])
