@@ -24,6 +24,13 @@ def test_the_whole_page(report, wrong_row):
     assert as_text(report(wrong_row)) == PAGE
 
 
+def test_several_problems_are_summed_up_directions_apart(report, a_row):
+    text = as_text(report(a_row(problem="n2 c3 o4 h5 k1"), a_row(problem="n2 c3 o4 h5 k1", direction="grad_input")))
+    summary = text[text.index("over all problems") :].splitlines()
+    assert [line.split()[0] for line in summary[2:8] if line] == ["forward"] * 4 + ["grad_input"]
+    assert summary[4].split() == ["forward", "winograd", "2.00×", "2.00×", "4.00", "8.00", "2", "2", "0", "0", "0"]
+
+
 def test_outside_of_a_terminal_it_is_printed_as_it_is(report, wrong_row):
     stream = io.StringIO()
     console = Console(file=stream, width=60, force_terminal=False, color_system=None, highlight=False)

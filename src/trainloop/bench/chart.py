@@ -10,7 +10,7 @@ from trainloop.bench.results import Report, Row
 from trainloop.bench.wording import headline
 from trainloop.manual.conv import DIRECTIONS
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 """colours of Okabe & Ito 2008, which colour-blind readers can tell apart"""
 MARKERS = "osD^vPX*"
 KINDS = ("svg", "png")
@@ -48,9 +48,9 @@ def chart(report: Report, kind: str) -> bytes:
             _draw(axes, [row for row in report.rows if row.direction == direction], problems, names)
             axes.set_title(direction, fontsize=9)
         handles, labels = _legend(panels)
-        figure.legend(
-            handles, labels, loc="outside lower center", ncols=min(6, max(1, len(labels))), fontsize=7, title=NOTE
-        )
+        if labels:
+            small = {"fontsize": 7, "title_fontsize": 7}
+            figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), title=NOTE, **small)
         picture = io.BytesIO()
         figure.savefig(picture, format=kind, metadata={"Date": None} if kind == "svg" else None)
     return picture.getvalue()
@@ -73,6 +73,10 @@ def _draw(axes: Any, rows: Sequence[Row], problems: Sequence[str], names: Sequen
 
 def _draw_algorithm(axes: Any, rows: Sequence[Row], problems: Sequence[str], name: str, style: dict[str, str]) -> None:
     timed = [(row, row.speedup) for row in rows if row.speedup is not None]
+    wrong = [problems.index(row.problem) for row in rows if row.ok is False]
+    axes.plot([1.0] * len(wrong), wrong, linestyle="", marker="x", color=style["color"], markersize=9)
+    if not timed:
+        return
     places = [problems.index(row.problem) for row, _ in timed]
     speedups = [speedup for _, speedup in timed]
     ends = [row.speedup_ci or (speedup, speedup) for row, speedup in timed]
@@ -81,8 +85,6 @@ def _draw_algorithm(axes: Any, rows: Sequence[Row], problems: Sequence[str], nam
         [max(0.0, high - speedup) for speedup, (_, high) in zip(speedups, ends, strict=True)],
     ]
     axes.errorbar(speedups, places, xerr=bars, linestyle="", markersize=4.5, linewidth=1, label=name, **style)
-    wrong = [problems.index(row.problem) for row in rows if row.ok is False]
-    axes.plot([1.0] * len(wrong), wrong, linestyle="", marker="x", color=style["color"], markersize=9)
 
 
 def _legend(panels: Sequence[Any]) -> tuple[list[Any], list[str]]:

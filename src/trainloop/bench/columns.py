@@ -93,9 +93,9 @@ SUMMARY: Mapping[str, Column[Summary]] = {
     "total ms": Column(lambda row: milliseconds(row.total_ms if row.rows else None), 4),
     "better built-in's": Column(lambda row: milliseconds(row.baseline_ms if row.rows else None), 4),
     "rows": Column(lambda row: str(row.rows)),
-    "faster": Column(lambda row: str(row.faster), 3),
-    "slower": Column(lambda row: str(row.slower), 3),
-    "failed": Column(lambda row: str(row.failed), 2),
+    "faster": Column(lambda row: str(row.faster)),
+    "slower": Column(lambda row: str(row.slower)),
+    "failed": Column(lambda row: str(row.failed), 1),
     "not run": Column(lambda row: str(row.not_run), 2),
 }
 """of the summary"""

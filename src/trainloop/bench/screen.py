@@ -39,7 +39,7 @@ def _page(report: Report, width: int) -> Iterator[Text]:
         yield from _rows([row for row in group if row.ok is not None], styled)
         yield from (Text(text, "dim") for text in not_run(group))
         yield from (Text(text, "bold red") for text in wrong(group))
-    if report.summary:
+    if len({row.problem for row in report.rows}) > 1:
         yield Text()
         yield from _summary(report, width)
     yield Text()

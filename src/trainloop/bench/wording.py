@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from trainloop.bench.columns import milliseconds, times, whole
-from trainloop.bench.results import Report, Row
+from trainloop.bench.results import Report, Row, Summary
 from trainloop.report.format import duration
 
 BUSY_LOAD = 0.5
@@ -89,11 +89,15 @@ def headline(report: Report) -> str:
     time = f" (measured in {duration(report.seconds)}{cut})"
     if report.failures:
         return f"FAIL: {len(report.failures)} of {len(report.rows)} rows are wrong{time}"
-    means: dict[str, list[str]] = {}
+    means: dict[str, list[Summary]] = {}
     for summary in report.summary:
         if not summary.builtin and summary.geometric_mean is not None:
-            means.setdefault(summary.name, []).append(f"{summary.direction} {times(summary.geometric_mean)}")
-    texts = [f"{name} {', '.join(parts)}" for name, parts in means.items()]
+            means.setdefault(summary.name, []).append(summary)
+    fastest_first = sorted(means.values(), key=lambda parts: -max(part.geometric_mean or 0 for part in parts))
+    texts = [
+        f"{parts[0].name} {', '.join(f'{part.direction} {times(part.geometric_mean)}' for part in parts)}"
+        for parts in fastest_first
+    ]
     return ("; ".join(texts) or "nothing but the built-ins was measured") + time
 
 
