@@ -144,9 +144,10 @@ def workspace(job: Job, direction: str) -> int:
         space = compiled.workspace(case, GRAD_WEIGHT if direction == GRAD_WEIGHT else FORWARD)
     else:
         space = eager.workspace(num, channels, out_channels, outputs, job.dtype.itemsize)
-    # An argument in the other memory format, or a group of its channels, is copied.
+    # Arguments and results in the other memory format are copied; of groups also the parts that are joined.
     elements = num * (channels * sizes[0] * sizes[1] + out_channels * outputs[0] * outputs[1])
-    return space + 2 * groups * elements * job.dtype.itemsize
+    copies = 1 if groups == 1 else 2 * groups
+    return space + (copies * elements + groups * channels * out_channels * TAPS**2) * job.dtype.itemsize
 
 
 def kernel(job: Job, direction: str) -> str:
