@@ -7,10 +7,10 @@ Imports torch and the standard library only, so that a reader can copy this fold
 
 from __future__ import annotations
 
-from trainloop.manual.conv import conv_transpose2d
+from trainloop.manual.conv import conv2d, conv_transpose2d
 from trainloop.manual.examples import Index, Mask, T, call
 from trainloop.manual.rule import Composite, Form, Rule
 from trainloop.manual.rules import RULES
 from trainloop.manual.tape import Tape
 
-__all__ = ["RULES", "Composite", "Form", "Index", "Mask", "Rule", "T", "Tape", "call", "conv_transpose2d"]
+__all__ = ["RULES", "Composite", "Form", "Index", "Mask", "Rule", "T", "Tape", "call", "conv2d", "conv_transpose2d"]

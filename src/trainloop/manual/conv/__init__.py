@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from trainloop.manual.conv.algorithm import Algorithm
-from trainloop.manual.conv.aten import ATEN
-from trainloop.manual.conv.fft import FFT
-from trainloop.manual.conv.im2col import IM2COL
+from trainloop.manual.conv.call import conv2d
 from trainloop.manual.conv.job import DIRECTIONS, Geometry, Job
-from trainloop.manual.conv.loops import LOOPS
-from trainloop.manual.conv.shifts import SHIFTS
+from trainloop.manual.conv.registry import CONV2D
 from trainloop.manual.conv.transpose import (
     CONV_TRANSPOSE2D,
     TransposedAlgorithm,
@@ -16,17 +13,6 @@ from trainloop.manual.conv.transpose import (
     TransposedJob,
     conv_transpose2d,
 )
-from trainloop.manual.conv.winograd import WINOGRAD
-
-CONV2D: dict[str, Algorithm] = {
-    "loops": LOOPS,
-    "shifts": SHIFTS,
-    "im2col": IM2COL,
-    "fft": FFT,
-    "winograd": WINOGRAD,
-    "aten": ATEN,
-}
-"""every algorithm by name"""
 
 __all__ = [
     "CONV2D",
@@ -38,5 +24,6 @@ __all__ = [
     "TransposedAlgorithm",
     "TransposedGeometry",
     "TransposedJob",
+    "conv2d",
     "conv_transpose2d",
 ]

@@ -1,6 +1,6 @@
 """What an algorithm for convolution is: three directions, what it refuses, and what it costs.
 
-Everything that lists, tests, times or trains with algorithms reads this; one line in ``conv/__init__.py`` enrols one.
+Everything that lists, tests, times or trains with algorithms reads this; one line in ``conv/registry.py`` enrols one.
 """
 
 from __future__ import annotations

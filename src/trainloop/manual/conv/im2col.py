@@ -33,13 +33,14 @@ from torch import Tensor
 
 from trainloop.manual.conv.algorithm import Algorithm
 from trainloop.manual.conv.job import Job
+from trainloop.manual.conv.layout import laid_out
 from trainloop.manual.windows import Sizes, crop_spatial, num_positions, pad_spatial, scatter_windows, windows
 
 
 def forward(
     input: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
 ) -> Tensor:
-    """Return the convolution.
+    """Return the convolution, in the input's memory format.
 
     Args:
         input: shape (N, G·C, X…).
@@ -58,14 +59,16 @@ def forward(
     output_sizes = num_positions(padded_sizes, kernel_size, stride, dilation)
     columns = _columns(input, kernel_size, stride, padding, dilation, groups)
     product = torch.bmm(_weight_matrix(weight, groups), columns)
-    output = _from_matrix(product, (input.shape[0], weight.shape[0], *output_sizes))
+    output = laid_out(_from_matrix(product, (input.shape[0], weight.shape[0], *output_sizes)), input)
     return output if bias is None else output + bias.view(-1, *(1 for _axis in kernel_size))
 
 
 def grad_input(
     grad_output: Tensor, weight: Tensor, input_shape: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
 ) -> Tensor:
-    """Return the gradient of the input, shape (N, G·C, X…); also the transposed convolution of ``grad_output``.
+    """Return the gradient of the input, shape (N, G·C, X…), in grad_output's memory format.
+
+    It is also the transposed convolution of ``grad_output``.
 
     Args:
         grad_output: shape (N, G·O, P…).
@@ -81,7 +84,8 @@ def grad_input(
     columns = product.reshape(input_shape[1], *kernel_size, input_shape[0], *grad_output.shape[2:])
     columns = columns.permute(*range(1, 2 + num_axes), 0, *range(2 + num_axes, 2 + 2 * num_axes))
     padded_sizes = tuple(size + 2 * pad for size, pad in zip(input_shape[2:], padding, strict=True))
-    return crop_spatial(scatter_windows(columns, padded_sizes, stride, dilation), padding, input_shape[2:])
+    padded = scatter_windows(columns, padded_sizes, stride, dilation)
+    return laid_out(crop_spatial(padded, padding, input_shape[2:]), grad_output)
 
 
 def grad_weight(
@@ -128,9 +132,9 @@ def _to_matrix(output: Tensor, groups: int) -> Tensor:
 
 
 def _from_matrix(product: Tensor, shape: Sizes) -> Tensor:
-    """(G, O, N·P) → (N, G·O, P…)."""
+    """(G, O, N·P) → (N, G·O, P…), a view."""
     num, channels, *sizes = shape
-    return product.reshape(channels, num, *sizes).transpose(0, 1).contiguous()
+    return product.reshape(channels, num, *sizes).transpose(0, 1)
 
 
 def _workspace(job: Job, direction: str) -> int:

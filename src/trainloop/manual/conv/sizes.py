@@ -10,6 +10,8 @@ Source: Dumoulin & Visin 2016, arXiv:1603.07285, relationship 6 and section 5.1.
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from trainloop.manual.conv.job import Geometry, Job
 from trainloop.manual.errors import ConvShapeError
 from trainloop.manual.windows import Sizes
@@ -152,6 +154,30 @@ def check_reach(sizes: Sizes, kernel_size: Sizes, geometry: Geometry) -> None:
                 f"{kernel} with dilation {dilation} reaches over {reach} elements, and {size} + 2·{padding} = {padded} are "
                 f"there: use a padding of at least {-((size - reach) // 2)}, or a smaller kernel or dilation"
             )
+
+
+def check_tensors(input: Tensor, weight: Tensor, bias: Tensor | None, out_channels: int) -> None:
+    """Refuse tensors of different types or devices, and a bias of another shape.
+
+    Args:
+        input: any shape.
+        weight: any shape; expected in input's dtype, on its device.
+        bias: expected (out_channels,), or None.
+        out_channels: of the output, all groups together.
+
+    Raises:
+        ConvShapeError: with what is found and what is expected.
+    """
+    for name, other in (("weight", weight), ("bias", bias)):
+        if other is not None and (other.dtype, other.device) != (input.dtype, input.device):
+            raise ConvShapeError(
+                f"{name} is {other.dtype} on {other.device} and input is {input.dtype} on {input.device}; they must agree: "
+                f"{name}.to(input) makes them"
+            )
+    if bias is not None and tuple(bias.shape) != (out_channels,):
+        raise ConvShapeError(
+            f"bias of shape {tuple(bias.shape)} does not fit {out_channels} output channels: expected ({out_channels},)"
+        )
 
 
 def output_size_equation(axis: str, size: int, kernel_size: int, *, stride: int, padding: int, dilation: int) -> str:

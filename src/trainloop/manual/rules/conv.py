@@ -22,37 +22,15 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from trainloop.manual.conv import Geometry, im2col
+from trainloop.manual.conv.padding import geometry_of, pad_to_even, refuse_padding
 from trainloop.manual.examples import Example, T, call
 from trainloop.manual.rule import Form, Needs, Rule, Saved
-from trainloop.manual.windows import IntOrSizes, Sizes, per_axis, window_extent
+from trainloop.manual.windows import IntOrSizes, Sizes, window_extent
 
 Grads = tuple[Tensor | None, Tensor | None, Tensor | None]
-
-
-def geometry_of(
-    weight: Tensor, stride: IntOrSizes, padding: IntOrSizes | str, dilation: IntOrSizes, groups: int
-) -> Geometry:
-    """Return the geometry, one number per spatial axis of ``weight`` (O, C, K…); "same" as the smaller side's padding."""
-    num_axes = weight.dim() - 2
-    dilation = per_axis(dilation, num_axes)
-    if padding == "same":
-        padding = tuple((reach - 1) // 2 for reach in window_extent(tuple(weight.shape[2:]), dilation))
-    elif isinstance(padding, str):
-        padding = 0
-    return Geometry(per_axis(stride, num_axes), per_axis(padding, num_axes), dilation, groups)
-
-
-def pad_to_even(input: Tensor, weight: Tensor, padding: IntOrSizes | str, dilation: IntOrSizes) -> Tensor:
-    """Add the last zero of "same" padding: where a window reaches over an odd number of neighbours, the end gets one more."""
-    if padding != "same":
-        return input
-    extent = window_extent(tuple(weight.shape[2:]), per_axis(dilation, weight.dim() - 2))
-    uneven = [(reach - 1) % 2 for reach in extent]
-    return F.pad(input, [amount for odd in reversed(uneven) for amount in (0, odd)]) if any(uneven) else input
 
 
 # The library's kernels
@@ -171,20 +149,6 @@ def conv_vjp_im2col(
     grad_weight = None if input is None else im2col.grad_weight(grad_output, input, weight_shape, *geometry)
     grad_bias = im2col.grad_bias(grad_output) if needs[2] else None
     return cropped(unbatch(grad_input) if unbatched else grad_input, input_shape), grad_weight, grad_bias
-
-
-def refuse_padding(stride: IntOrSizes, padding: IntOrSizes | str) -> None:
-    """Refuse what torch refuses of padding given as a word.
-
-    Raises:
-        RuntimeError: an unknown word, or "same" with a stride.
-    """
-    if not isinstance(padding, str):
-        return
-    if padding not in ("same", "valid"):
-        raise RuntimeError(f"padding (={padding!r}) must be a number, one number for each axis, 'same' or 'valid'")
-    if padding == "same" and any(step != 1 for step in per_axis(stride, 1)):
-        raise RuntimeError(f"padding='same' is not supported with stride (={stride}); it needs stride 1")
 
 
 def refuse_shapes(input: Tensor, weight: Tensor, geometry: Geometry) -> None:

@@ -18,18 +18,10 @@ from torch import Tensor
 
 from trainloop.manual.conv import Algorithm, Geometry, Job, im2col
 from trainloop.manual.conv.job import FORWARD, GRAD_INPUT, GRAD_WEIGHT
+from trainloop.manual.conv.padding import geometry_of, pad_to_even, refuse_padding
 from trainloop.manual.errors import UnsupportedConvError
 from trainloop.manual.rule import ATEN, FORMULA, Form, Needs, Rule, RuleTable, Saved
-from trainloop.manual.rules.conv import (
-    CONV,
-    Grads,
-    cropped,
-    geometry_of,
-    pad_to_even,
-    refuse_padding,
-    refuse_shapes,
-    unbatch,
-)
+from trainloop.manual.rules.conv import CONV, Grads, cropped, refuse_shapes, unbatch
 from trainloop.manual.where import module_path
 from trainloop.manual.windows import IntOrSizes, Sizes
 

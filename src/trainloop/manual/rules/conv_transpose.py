@@ -26,10 +26,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainloop.manual.conv import Geometry, TransposedGeometry, TransposedJob, im2col
+from trainloop.manual.conv.padding import geometry_of
 from trainloop.manual.conv.transpose.sizes import check_transposed_job
 from trainloop.manual.examples import Example, T, call
 from trainloop.manual.rule import Form, Function, Needs, Rule, Saved
-from trainloop.manual.rules.conv import Grads, blank, cropped, geometry_of, library_grads, unbatch
+from trainloop.manual.rules.conv import Grads, blank, cropped, library_grads, unbatch
 from trainloop.manual.windows import IntOrSizes, Sizes, per_axis
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from trainloop.manual.conv.sizes import check_tensors
 from trainloop.manual.conv.transpose.algorithm import TransposedAlgorithm
 from trainloop.manual.conv.transpose.job import TransposedGeometry, TransposedJob
 from trainloop.manual.conv.transpose.registry import CONV_TRANSPOSE2D
 from trainloop.manual.conv.transpose.sizes import check_transposed_job
-from trainloop.manual.errors import ConvShapeError, UnsupportedConvError
+from trainloop.manual.errors import UnsupportedConvError
 from trainloop.manual.windows import IntOrSizes, per_axis
 
 
@@ -54,7 +55,7 @@ def conv_transpose2d(
     batch = input.unsqueeze(0) if unbatched else input
     job = TransposedJob.of(batch, weight, geometry)
     check_transposed_job(job)
-    _check_tensors(batch, weight, bias, job.output_shape[1])
+    check_tensors(batch, weight, bias, job.output_shape[1])
     reason = chosen.refuses(job)
     if reason is not None:
         raise UnsupportedConvError(algorithm, reason, _others(job))
@@ -74,20 +75,6 @@ def transposed_algorithm(name: str) -> TransposedAlgorithm:
     if name not in CONV_TRANSPOSE2D:
         raise UnsupportedConvError(name, "there is none of that name", f"expected one of {', '.join(CONV_TRANSPOSE2D)}")
     return CONV_TRANSPOSE2D[name]
-
-
-def _check_tensors(input: Tensor, weight: Tensor, bias: Tensor | None, out_channels: int) -> None:
-    """Refuse tensors of different types or devices, and a bias of another shape."""
-    for name, other in (("weight", weight), ("bias", bias)):
-        if other is not None and (other.dtype, other.device) != (input.dtype, input.device):
-            raise ConvShapeError(
-                f"{name} is {other.dtype} on {other.device} and input is {input.dtype} on {input.device}; they must agree: "
-                f"{name}.to(input) makes them"
-            )
-    if bias is not None and tuple(bias.shape) != (out_channels,):
-        raise ConvShapeError(
-            f"bias of shape {tuple(bias.shape)} does not fit {out_channels} output channels: expected ({out_channels},)"
-        )
 
 
 def _others(job: TransposedJob) -> str:
