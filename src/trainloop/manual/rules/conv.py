@@ -24,11 +24,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from trainloop.manual.conv import Geometry, im2col
+from trainloop.manual.conv import Geometry, Job, im2col
 from trainloop.manual.conv.padding import geometry_of, pad_to_even, refuse_padding
+from trainloop.manual.conv.sizes import check_job
 from trainloop.manual.examples import Example, T, call
 from trainloop.manual.rule import Form, Needs, Rule, Saved
-from trainloop.manual.windows import IntOrSizes, Sizes, window_extent
+from trainloop.manual.windows import IntOrSizes, Sizes
 
 Grads = tuple[Tensor | None, Tensor | None, Tensor | None]
 
@@ -124,7 +125,7 @@ def conv_im2col(
     geometry = geometry_of(weight, stride, padding, dilation, groups)
     unbatched = input.dim() == weight.dim() - 1
     padded = pad_to_even(input.unsqueeze(0) if unbatched else input, weight, padding, dilation)
-    refuse_shapes(padded, weight, geometry)
+    check_job(Job.of(padded, weight, geometry))
     output = im2col.forward(padded, weight, bias, *geometry)
     saved = (padded if needs[1] else None, weight if needs[0] else None)
     return output.squeeze(0) if unbatched else output, (*saved, padded.shape, weight.shape, input.shape, geometry)
@@ -149,34 +150,6 @@ def conv_vjp_im2col(
     grad_weight = None if input is None else im2col.grad_weight(grad_output, input, weight_shape, *geometry)
     grad_bias = im2col.grad_bias(grad_output) if needs[2] else None
     return cropped(unbatch(grad_input) if unbatched else grad_input, input_shape), grad_weight, grad_bias
-
-
-def refuse_shapes(input: Tensor, weight: Tensor, geometry: Geometry) -> None:
-    """Refuse tensors that do not fit together, as torch does.
-
-    Args:
-        input: any shape, expected (N, G·C, X…).
-        weight: any shape, expected (G·O, C, K…).
-        geometry: of the windows.
-
-    Raises:
-        RuntimeError: with the two numbers that disagree.
-    """
-    if input.dim() != weight.dim():
-        raise RuntimeError(
-            f"a convolution with weight of shape {tuple(weight.shape)} expects an input of {weight.dim()} axes, or one less "
-            f"without a batch, but input has shape {tuple(input.shape)}"
-        )
-    groups = geometry.groups
-    if input.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
-        raise RuntimeError(
-            f"input of {input.shape[1]} channels does not fit weight of shape {tuple(weight.shape)} with groups (={groups}): "
-            f"it expects {weight.shape[1] * groups} channels, and out_channels (={weight.shape[0]}) divisible by groups"
-        )
-    padded = [size + 2 * pad for size, pad in zip(input.shape[2:], geometry.padding, strict=True)]
-    extent = window_extent(tuple(weight.shape[2:]), geometry.dilation)
-    if any(reach > size for reach, size in zip(extent, padded, strict=True)):
-        raise RuntimeError(f"a kernel that reaches over {extent} is larger than the padded input, {tuple(padded)}")
 
 
 def cropped(grad_input: Tensor | None, shape: Sizes) -> Tensor | None:

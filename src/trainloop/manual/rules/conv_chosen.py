@@ -19,9 +19,10 @@ from torch import Tensor
 from trainloop.manual.conv import Algorithm, Geometry, Job, im2col
 from trainloop.manual.conv.job import FORWARD, GRAD_INPUT, GRAD_WEIGHT
 from trainloop.manual.conv.padding import geometry_of, pad_to_even, refuse_padding
+from trainloop.manual.conv.sizes import check_job
 from trainloop.manual.errors import UnsupportedConvError
 from trainloop.manual.rule import ATEN, FORMULA, Form, Needs, Rule, RuleTable, Saved
-from trainloop.manual.rules.conv import CONV, Grads, cropped, refuse_shapes, unbatch
+from trainloop.manual.rules.conv import CONV, Grads, cropped, unbatch
 from trainloop.manual.where import module_path
 from trainloop.manual.windows import IntOrSizes, Sizes
 
@@ -65,8 +66,8 @@ def conv_chosen(
     geometry = geometry_of(weight, stride, padding, dilation, groups)
     unbatched = input.dim() == weight.dim() - 1
     padded = pad_to_even(input.unsqueeze(0) if unbatched else input, weight, padding, dilation)
-    refuse_shapes(padded, weight, geometry)
     job = Job.of(padded, weight, geometry)
+    check_job(job)
     try:
         algorithm = choose(job, FORWARD)
     except UnsupportedConvError as error:
