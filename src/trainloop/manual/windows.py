@@ -63,7 +63,9 @@ def windows(padded: Tensor, kernel_size: Sizes, stride: Sizes, dilation: Sizes) 
     return padded
 
 
-def scatter_windows(columns: Tensor, sizes: Sizes, stride: Sizes, dilation: Sizes) -> Tensor:
+def scatter_windows(
+    columns: Tensor, sizes: Sizes, stride: Sizes, dilation: Sizes, *, channels_innermost: bool = False
+) -> Tensor:
     """Add windows up where they came from.
 
     total[…, p · stride + k · dilation] += columns[k…, …, p…], one addition of a strided slice per tap k. The last tap comes
@@ -74,13 +76,17 @@ def scatter_windows(columns: Tensor, sizes: Sizes, stride: Sizes, dilation: Size
         sizes: X…, at least as far as the last window reaches.
         stride: of the windows.
         dilation: of the taps.
+        channels_innermost: how the result lies in memory; fastest if the columns lie so, too.
 
     Returns:
         The sums, shape (N, C, X…).
     """
     num_axes = len(sizes)
-    kernel_size, positions = columns.shape[:num_axes], columns.shape[num_axes + 2 :]
-    total = columns.new_zeros((*columns.shape[num_axes : num_axes + 2], *sizes))
+    kernel_size, (num, channels, *positions) = columns.shape[:num_axes], columns.shape[num_axes:]
+    if channels_innermost:
+        total = columns.new_zeros((num, *sizes, channels)).movedim(-1, 1)
+    else:
+        total = columns.new_zeros((num, channels, *sizes))
     for tap in _taps_backwards(kernel_size):
         reached = [
             slice(k * d, k * d + s * (p - 1) + 1, s)

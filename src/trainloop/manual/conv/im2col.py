@@ -1,22 +1,26 @@
-"""Convolution as one matrix product: write every window of the input as a column (im2col), multiply by the weight.
+"""Convolution as one matrix product: write every window of the input as a row (im2col), multiply by the weight.
 
 Replaces ``torch.conv1d``, ``conv2d`` and ``conv3d``, and their gradients. The idea: a convolution is a matrix product
 whose one factor repeats each input element once per tap that sees it. Written out in memory, that factor turns all three
 directions into products that a matrix library is fast at.
 
-    columns[g, (c, k), (n, p)] = x[n, (g, c), p · stride + k · dilation − padding]
-    y            [g, o, (n, p)] = Σ_(c, k)  weight[g, o, (c, k)] · columns[g, (c, k), (n, p)]  (+ bias)
-    grad_weight [g, o, (c, k)] = Σ_(n, p)  grad_output[g, o, (n, p)] · columns[g, (c, k), (n, p)]
-    grad_columns[g, (c, k), (n, p)] = Σ_o  weight[g, o, (c, k)] · grad_output[g, o, (n, p)]
-    grad_input = grad_columns, each added where it came from (col2im);   grad_bias[g, o] = Σ_(n, p) grad_output[g, o, (n, p)]
+    columns[g, (n, p), (k, c)] = x[n, (g, c), p · stride + k · dilation − padding]
+    y            [g, (n, p), o] = Σ_(k, c)  columns[g, (n, p), (k, c)] · weight[g, o, (k, c)]  (+ bias)
+    grad_weight [g, o, (k, c)] = Σ_(n, p)  grad_output[g, (n, p), o] · columns[g, (n, p), (k, c)]
+    grad_columns[g, (n, p), (k, c)] = Σ_o  grad_output[g, (n, p), o] · weight[g, o, (k, c)]
+    grad_input = grad_columns, each added where it came from (col2im);   grad_bias[g, o] = Σ_(n, p) grad_output[g, (n, p), o]
+
+Channels are innermost, whatever the memory format of the tensors: a window's row then is made of runs of C (often K · C)
+elements, which copy fast, and the product comes out as channels_last has it. Tensors in the usual format are turned on
+the way in and out.
 
 Cost: N · P · G · O · C · K multiplications in each direction, taps on padding counted. Extra memory: the columns, K · P / X
-times the input (9 times for 3 × 3 with stride 1), in each direction and while it runs: nothing of it is saved, so the
-backward writes them out again. Grouped convolutions become G small products; with one channel a group (depthwise) these
-are matrix-vector products and slow.
+times the input (9 times for 3 × 3 with stride 1), for a block of images: what is written is multiplied while it is still
+in the cache. Nothing of it is saved, so the backward writes them out again. Grouped convolutions become G small products;
+with one channel a group (depthwise) these are matrix-vector products and slow.
 
-Numerical caveat: sums of C · K (or N · P) products, in the order of the matrix library. No limits: any stride, padding,
-dilation, groups, number of spatial axes.
+Numerical caveat: sums of C · K products in the order of the matrix library; grad_weight adds the blocks' sums. No limits:
+any stride, padding, dilation, groups, number of spatial axes.
 
 Legend: N batch, G groups, C in_channels and O out_channels of one group, X… input sizes, K… kernel sizes, P… output sizes; a
 letter without dots stands for the product of its axes.
@@ -27,14 +31,19 @@ Source: Chellapilla, Puri & Simard 2006, "High performance convolutional neural 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from trainloop.manual.conv.algorithm import Algorithm
+from trainloop.manual.conv.blocks import blocks, images_a_block
 from trainloop.manual.conv.job import Job
-from trainloop.manual.conv.layout import laid_out
+from trainloop.manual.conv.layout import laid_out, new_image
 from trainloop.manual.windows import Sizes, crop_spatial, num_positions, pad_spatial, scatter_windows, windows
+
+COLUMN_BYTES = 4 << 20
+"""columns of a block of images; about what stays in a cache"""
 
 
 def forward(
@@ -57,9 +66,12 @@ def forward(
     kernel_size = tuple(weight.shape[2:])
     padded_sizes = tuple(size + 2 * pad for size, pad in zip(input.shape[2:], padding, strict=True))
     output_sizes = num_positions(padded_sizes, kernel_size, stride, dilation)
-    columns = _columns(input, kernel_size, stride, padding, dilation, groups)
-    product = torch.bmm(_weight_matrix(weight, groups), columns)
-    output = laid_out(_from_matrix(product, (input.shape[0], weight.shape[0], *output_sizes)), input)
+    output = new_image((input.shape[0], weight.shape[0], *output_sizes), input)
+    weight_GMO = _weight_matrix(weight, groups).mT
+    for images in _blocks(input.shape[0], weight_GMO, output_sizes):
+        columns = _columns(input[images], kernel_size, stride, padding, dilation, groups)
+        product = torch.bmm(columns, weight_GMO)
+        output[images] = _from_matrix(product, output_sizes)
     return output if bias is None else output + bias.view(-1, *(1 for _axis in kernel_size))
 
 
@@ -79,19 +91,22 @@ def grad_input(
         dilation: as in :func:`forward`.
         groups: as in :func:`forward`.
     """
-    num_axes, kernel_size = len(stride), weight.shape[2:]
-    product = torch.bmm(_weight_matrix(weight, groups).mT, _to_matrix(grad_output, groups))
-    columns = product.reshape(input_shape[1], *kernel_size, input_shape[0], *grad_output.shape[2:])
-    columns = columns.permute(*range(1, 2 + num_axes), 0, *range(2 + num_axes, 2 + 2 * num_axes))
+    kernel_size, output_sizes = tuple(weight.shape[2:]), tuple(grad_output.shape[2:])
     padded_sizes = tuple(size + 2 * pad for size, pad in zip(input_shape[2:], padding, strict=True))
-    padded = scatter_windows(columns, padded_sizes, stride, dilation)
-    return laid_out(crop_spatial(padded, padding, input_shape[2:]), grad_output)
+    result = new_image(tuple(input_shape), grad_output)
+    weight_GOM = _weight_matrix(weight, groups)
+    for images in _blocks(input_shape[0], weight_GOM, output_sizes):
+        rows = torch.bmm(_to_matrix(grad_output[images], groups), weight_GOM)
+        columns = _by_tap(rows, kernel_size, output_sizes)
+        padded = scatter_windows(columns, padded_sizes, stride, dilation, channels_innermost=True)
+        result[images] = crop_spatial(padded, padding, tuple(input_shape[2:]))
+    return result
 
 
 def grad_weight(
     grad_output: Tensor, input: Tensor, weight_shape: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
 ) -> Tensor:
-    """Return the gradient of the weight, shape (G·O, C, K…).
+    """Return the gradient of the weight, shape (G·O, C, K…), in the input's memory format.
 
     Args:
         grad_output: shape (N, G·O, P…).
@@ -102,8 +117,14 @@ def grad_weight(
         dilation: as in :func:`forward`.
         groups: as in :func:`forward`.
     """
-    columns = _columns(input, tuple(weight_shape[2:]), stride, padding, dilation, groups)
-    return torch.bmm(_to_matrix(grad_output, groups), columns.mT).reshape(weight_shape)
+    kernel_size, output_sizes = tuple(weight_shape[2:]), tuple(grad_output.shape[2:])
+    num_columns = math.prod(weight_shape[1:])
+    total_GOM = input.new_zeros((groups, weight_shape[0] // groups, num_columns))
+    for images in _blocks(input.shape[0], total_GOM, output_sizes):
+        columns = _columns(input[images], kernel_size, stride, padding, dilation, groups)
+        total_GOM += torch.bmm(_to_matrix(grad_output[images], groups).mT, columns)
+    taps_last = total_GOM.reshape(weight_shape[0], *kernel_size, weight_shape[1])
+    return laid_out(taps_last.movedim(-1, 1), input)
 
 
 def grad_bias(grad_output: Tensor) -> Tensor:
@@ -111,38 +132,65 @@ def grad_bias(grad_output: Tensor) -> Tensor:
     return grad_output.sum((0, *range(2, grad_output.dim())))
 
 
+def _blocks(num: int, weight_matrix: Tensor, output_sizes: Sizes) -> Iterator[slice]:
+    """Return the blocks of images whose columns are multiplied together."""
+    groups, one, other = weight_matrix.shape
+    elements = groups * max(one, other) * math.prod(output_sizes)
+    return blocks(num, images_a_block(num, elements * weight_matrix.element_size(), COLUMN_BYTES))
+
+
 def _columns(input: Tensor, kernel_size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Tensor:
-    """Return a copy of every window of ``input``: (N, G·C, X…) → (G, C·K, N·P)."""
-    num_axes, num_channels = len(kernel_size), input.shape[1] // groups
-    seen = windows(pad_spatial(input, padding), kernel_size, stride, dilation)
-    positions = seen.shape[2 : 2 + num_axes]
-    by_tap = seen.permute(1, *range(2 + num_axes, 2 + 2 * num_axes), 0, *range(2, 2 + num_axes))
-    return by_tap.reshape(groups, num_channels * math.prod(kernel_size), input.shape[0] * math.prod(positions))
+    """Return a copy of every window of ``input``: (N, G·C, X…) → (G, N·P, K·C)."""
+    innermost = pad_spatial(input, padding).movedim(1, -1).contiguous().movedim(-1, 1)
+    seen = windows(innermost, kernel_size, stride, dilation)
+    num, channels, *rest = seen.shape
+    split = seen.reshape(num, groups, channels // groups, *rest)
+    rows = split.permute(1, 0, *range(3, split.dim()), 2)
+    return rows.reshape(groups, num * math.prod(rest[: len(kernel_size)]), -1)
+
+
+def _by_tap(rows: Tensor, kernel_size: Sizes, output_sizes: Sizes) -> Tensor:
+    """(G, N·P, K·C) → (K…, N, G·C, P…), of one group a view."""
+    groups, positions, width = rows.shape
+    num, channels = positions // math.prod(output_sizes), width // math.prod(kernel_size)
+    split = rows.view(groups, num, *output_sizes, *kernel_size, channels)
+    num_axes = len(kernel_size)
+    taps, places = range(2 + num_axes, 2 + 2 * num_axes), range(2, 2 + num_axes)
+    by_tap = split.permute(*taps, 1, *places, 0, split.dim() - 1)
+    return by_tap.flatten(-2).movedim(-1, num_axes + 1)
 
 
 def _weight_matrix(weight: Tensor, groups: int) -> Tensor:
-    """(G·O, C, K…) → (G, O, C·K)."""
-    return weight.reshape(groups, weight.shape[0] // groups, math.prod(weight.shape[1:]))
+    """(G·O, C, K…) → (G, O, K·C)."""
+    return weight.movedim(1, -1).reshape(groups, weight.shape[0] // groups, math.prod(weight.shape[1:]))
 
 
 def _to_matrix(output: Tensor, groups: int) -> Tensor:
-    """(N, G·O, P…) → (G, O, N·P)."""
+    """(N, G·O, P…) → (G, N·P, O); of one group in channels_last a view."""
     num, channels, *sizes = output.shape
-    return output.transpose(0, 1).reshape(groups, channels // groups, num * math.prod(sizes))
+    rows = output.movedim(1, -1).reshape(num * math.prod(sizes), groups, channels // groups)
+    return rows.transpose(0, 1)
 
 
-def _from_matrix(product: Tensor, shape: Sizes) -> Tensor:
-    """(G, O, N·P) → (N, G·O, P…), a view."""
-    num, channels, *sizes = shape
-    return product.reshape(channels, num, *sizes).transpose(0, 1)
+def _from_matrix(product: Tensor, output_sizes: Sizes) -> Tensor:
+    """(G, N·P, O) → (N, G·O, P…); of one group a view."""
+    groups, positions, channels = product.shape
+    rows = product.transpose(0, 1).reshape(positions, groups * channels)
+    return rows.view(positions // math.prod(output_sizes), *output_sizes, -1).movedim(-1, 1)
 
 
 def _workspace(job: Job, direction: str) -> int:
-    """Return the bytes of the columns and of what is made of them."""
+    """Return the bytes of a block: columns and product, with a copy of each for groups, and the padded images."""
     del direction
     num, out_channels, height, width = job.output_shape
-    rows = job.input_shape[1] * job.kernel_size[0] * job.kernel_size[1]
-    return 2 * (rows + out_channels) * num * height * width * job.dtype.itemsize
+    taps = job.kernel_size[0] * job.kernel_size[1]
+    columns = (
+        height * width * max(job.input_shape[1] * taps, out_channels, job.geometry.groups * job.weight_shape[1] * taps)
+    )
+    images = images_a_block(num, columns * job.dtype.itemsize, COLUMN_BYTES)
+    padded = [size + 2 * pad for size, pad in zip(job.input_shape[2:], job.geometry.padding, strict=True)]
+    block = 2 * columns + 2 * out_channels * height * width + 3 * job.input_shape[1] * math.prod(padded)
+    return (images * block + 3 * math.prod(job.weight_shape)) * job.dtype.itemsize
 
 
 IM2COL = Algorithm("im2col", forward, grad_input, grad_weight, workspace=_workspace)
