@@ -74,6 +74,10 @@ def test_no_two_packages_import_each_other():
             },
         ),
         (
+            "bench",
+            {"errors", "config", "device", "intervals", "manual", "plugin", "report", "tolerance"},
+        ),
+        (
             "explain",
             {
                 *{"errors", "config", "data", "device", "manual", "stages", "loop", "build", "report"},

@@ -109,6 +109,8 @@ def _first_calls(entry: Entry, operands: Operands, rights: Sequence[Right], bega
         errors.append(right.relative_error(result, factor))
         entry.fault = fault_of_values(result, errors[-1]) or ""
         if entry.fault:
+            kept = number > 0 and torch.equal(result, results[0])
+            entry.fault += ": it is the result of the call before, with other values" if kept else ""
             break
     entry.rel_err = max(errors)
     first, last = (result.untyped_storage().data_ptr() for result in (results[0], results[-1]))

@@ -66,11 +66,11 @@ def run_and_show(settings: Settings, outputs: BenchmarkOutputs) -> int:
 
     progress = _Progress(outputs)
     report, interruption = run(settings, Listener(progress.machine, progress.begins, progress.ends))
+    progress.break_line()
     if report.rows:
         _show(report, outputs)
         _write_all(report, outputs)
     if interruption is not None:
-        progress.break_line()
         raise InterruptedRunError(
             interruption.faults[0].what,
             found=f"{len(report.rows)} rows measured before it",
@@ -108,7 +108,7 @@ class _Progress:
             _write(file, _text("json", report).encode())
 
     def break_line(self) -> None:
-        """End a line that was begun."""
+        """End a line that was begun and interrupted."""
         if self._open:
             typer.echo(err=True)
 

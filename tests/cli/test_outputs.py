@@ -1,0 +1,46 @@
+"""Files beside the screen: refused before the work."""
+
+from __future__ import annotations
+
+import pytest
+
+from trainloop.cli.outputs import check_outputs, named_files, printed
+from trainloop.errors import UsageError
+
+PICTURES = {"--chart": ("svg", "png")}
+
+
+def refused(files):
+    with pytest.raises(UsageError) as caught:
+        check_outputs(files, PICTURES)
+    return caught.value.faults[0]
+
+
+def test_files_and_one_output_to_the_screen_are_fine(tmp_path):
+    check_outputs({"--json": "-", "--markdown": str(tmp_path / "a.md"), "--chart": "a.SVG"}, PICTURES)
+
+
+def test_two_outputs_to_the_screen_are_refused():
+    fault = refused({"--json": "-", "--markdown": "-"})
+    assert (fault.what, fault.where) == ("standard output can take one of JSON and Markdown", "--json, --markdown")
+    assert (fault.found, fault.expected) == ("- and -", "one of them -, the other a file")
+
+
+@pytest.mark.parametrize("name", ["a.pdf", "a", "-"])
+def test_another_kind_of_picture_is_refused(name):
+    fault = refused({"--chart": name})
+    assert (fault.what, fault.found) == ("the picture is an SVG or a PNG", name)
+    assert fault.expected == "FILE.svg or FILE.png"
+
+
+def test_a_folder_is_refused(tmp_path):
+    fault = refused({"--json": str(tmp_path)})
+    assert (fault.what, fault.where) == ("a folder stands where the file would go", "--json")
+
+
+def test_what_goes_where():
+    files = {"--json": "-", "--markdown": "a.md", "--chart": None}
+    assert named_files(files) == {"--markdown": "a.md"}
+    assert printed(files) == "json"
+    assert printed({"--json": None, "--markdown": "-"}) == "markdown"
+    assert printed({"--json": "a.json"}) == ""
