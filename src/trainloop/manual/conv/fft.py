@@ -14,9 +14,9 @@ Cost: 4 real multiplications for each of N · G · C · O · S · (T / 2 + 1) pr
 kernel's: 9 of the direct sum become about 2 · S · T / (P · Q), and the transforms come on top. Memory: the spectra, 4 bytes
 a frequency and channel more than the tensors, for a block of images and of out_channels.
 
-Limits: no half types, for which the library has no transform on the CPU; stride is computed and thrown away. It wins for
-large kernels (from about 7 × 7 on), never for 3 × 3. Numerical caveat: the error is spread evenly over all elements, so
-small ones next to large ones are less exact than by a direct sum.
+Limits: no half types, for which the library has no transform on the CPU; stride is computed and thrown away. It beats
+the rungs before it from about 7 × 7 on, and the library for very large kernels only. Numerical caveat: the error is spread
+evenly over all elements, so small ones next to large ones are less exact than by a direct sum.
 
 Legend: N batch, G groups, C in_channels and O out_channels of one group, K L kernel, P Q output sizes, f frequency.
 
