@@ -49,7 +49,9 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ),
     ("float64", "orthogonal"): Tolerance(6e-14, 1e-16, "the same in roundings of 2⁻⁵³"),
     ("float32", "convolution"): Tolerance(
-        5e-6, 0.0, "relative, in the 2-norm: 8,000 products added one by one make √n / 2 roundings of 2⁻²⁴; most add better"
+        5e-6,
+        0.0,
+        "relative, in the 2-norm: 8,000 products added one by one make √n / 2 roundings of 2⁻²⁴; most add better",
     ),
     ("float64", "convolution"): Tolerance(1e-14, 0.0, "the same in roundings of 2⁻⁵³"),
     ("float16", "convolution"): Tolerance(
@@ -57,16 +59,22 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ),
     ("bfloat16", "convolution"): Tolerance(3e-2, 0.0, "the same in roundings of 2⁻⁸"),
     ("float32", "winograd"): Tolerance(
-        2e-5, 0.0, "oneDNN's own bound: transforms enlarge the rounding of what they pass on; two to four times in good points"
+        2e-5,
+        0.0,
+        "oneDNN's own bound: transforms enlarge the rounding of what they pass on; two to four times in good points",
     ),
     ("float64", "winograd"): Tolerance(4e-14, 0.0, "the same in roundings of 2⁻⁵³"),
     ("float16", "winograd"): Tolerance(3e-2, 0.0, "the transforms' factor on the line for convolution"),
     ("bfloat16", "winograd"): Tolerance(3e-1, 0.0, "the same; all but half a digit is lost"),
     ("float32", "timed convolution"): Tolerance(
-        2e-5, 0.0, "whatever the algorithm: the bound that oneDNN's own benchmark had for Winograd, its most inaccurate one"
+        2e-5,
+        0.0,
+        "whatever the algorithm: the bound that oneDNN's own benchmark had for Winograd, its most inaccurate one",
     ),
     ("float64", "timed convolution"): Tolerance(4e-14, 0.0, "the same in roundings of 2⁻⁵³"),
-    ("float16", "timed convolution"): Tolerance(8e-3, 0.0, "twice the line for convolution: operands are scaled before"),
+    ("float16", "timed convolution"): Tolerance(
+        8e-3, 0.0, "twice the line for convolution: operands are scaled before"
+    ),
     ("bfloat16", "timed convolution"): Tolerance(6e-2, 0.0, "the same in roundings of 2⁻⁸"),
     ("float64", "difference"): Tolerance(
         1e-6, 1e-8, "a central difference with step 1e-6 is right to the square of the step plus 2⁻⁵³ / step"

@@ -34,6 +34,7 @@ SUMMARY = Summary(
     val_accuracy=None,
     test_loss=1.6,
     test_accuracy=0.4321,
+    convolutions={},
     stages_ms={"data": 1.0, "forward": 3.0},
     timing_method="median of 5 sampled steps, one in 20, wall clock",
     peak_memory_mib=900.0,
