@@ -20,7 +20,7 @@ from trainloop.loop.schedule import Span, build_schedule
 from trainloop.loop.timing import StageClock
 from trainloop.loop.trainer import EvalSet, Training
 from trainloop.models import build_model
-from trainloop.stages import AVERAGE, build_stages, refuse_without_effect
+from trainloop.stages import AVERAGE, build_stages, stage_modes
 from trainloop.stages.context import StageContext
 
 Announce = Callable[[str], None]
@@ -79,7 +79,7 @@ def build_training(config: RunConfig, announce: Announce, plugins: Sequence[Path
     """
     device = choose_device(config.device)
     check_precision(config, device)
-    refuse_without_effect(config)
+    stage_modes(config)
     dataset = load_dataset(config.data, announce)
     train, val = split_validation(dataset.train, config.data.val_size, config.seed)
     settings = pipeline_settings(config, dataset, device)

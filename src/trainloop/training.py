@@ -24,7 +24,7 @@ from trainloop.report.json_lines import MetricsFile
 from trainloop.report.run_folder import RunFolder, open_run_folder
 from trainloop.report.summary import Summary
 from trainloop.report.weights import weights_bytes, weights_sha256
-from trainloop.stages import stage_modes
+from trainloop.stages import refuse_without_effect, stage_modes
 from trainloop.stages.context import USUAL_CONV
 
 SPACE_BESIDE_WEIGHTS = 1_000_000
@@ -60,6 +60,7 @@ def train(
     """
     resolved = config if isinstance(config, RunConfig) else load_config(Path(config)).config
     stem = name or ("run" if isinstance(config, RunConfig) else Path(config).stem)
+    refuse_without_effect(resolved)
     set_knobs(resolved)
     with (
         torch_faults(resolved),

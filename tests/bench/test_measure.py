@@ -178,11 +178,11 @@ def test_a_slow_kernel_has_few_rounds(measured, cheat, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE_S", 0.1)
 
     def forward(*arguments):
-        time.sleep(0.02)
+        time.sleep(0.2)
         return HONEST(*arguments)
 
     row = measured(cheat(forward=forward))
-    assert row.num_samples == FEW_ROUNDS
+    assert 1 <= row.num_samples <= FEW_ROUNDS
     assert row.speedup < 1
 
 

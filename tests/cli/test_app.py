@@ -46,6 +46,7 @@ def test_the_commands_are_pinned():
         "train",
         "evaluate",
         "predict",
+        "benchmark-conv",
         "compare-modes",
         "explain-step",
         "models",

@@ -73,8 +73,9 @@ def modelled(
 
 
 IM2COL, THROUGH_CONV = "conv.im2col", ("rules.conv",)
-GRAD_COLUMNS = "_columns(input, tuple(weight_shape[2:]), stride, padding, dilation, groups)"
-WEIGHT_T = "_weight_matrix(weight, groups).mT"
+GRAD_COLUMNS = "_columns(input[images], kernel_size, stride, padding, dilation, groups)"
+WEIGHT = "_weight_matrix(weight, groups)"
+TAPS = "taps_last.movedim(-1, 1)"
 
 
 def conv(
@@ -89,32 +90,32 @@ FAULTS: tuple[Fault, ...] = (
         "grad_input with the kernel not flipped",
         BEFORE_CONV2,
         "grad_input",
-        WEIGHT_T,
-        "_weight_matrix(weight.flip(2, 3), groups).mT",
+        WEIGHT,
+        "_weight_matrix(weight.flip(2, 3), groups)",
         ("kernel flipped in grad_input",),
     ),
     conv(
         "grad_input with height and width of the kernel exchanged",
         BEFORE_CONV2,
         "grad_input",
-        WEIGHT_T,
-        "_weight_matrix(weight.mT, groups).mT",
+        WEIGHT,
+        "_weight_matrix(weight.mT, groups)",
         ("kernel transposed in grad_input (rows for columns)",),
     ),
     conv(
         "grad_weight flipped",
         r"grad of conv[12]\.weight",
         "grad_weight",
-        ".reshape(weight_shape)",
-        ".reshape(weight_shape).flip(2, 3)",
+        TAPS,
+        f"{TAPS}.flip(2, 3)",
         ("kernel flipped in grad_weight",),
     ),
     conv(
         "grad_weight with height and width exchanged",
         r"grad of conv[12]\.weight",
         "grad_weight",
-        ".reshape(weight_shape)",
-        ".reshape(weight_shape).mT",
+        TAPS,
+        f"{TAPS}.mT",
         UNKNOWN,
     ),
     conv(
@@ -122,16 +123,16 @@ FAULTS: tuple[Fault, ...] = (
         r"grad of conv[12]\.weight",
         "grad_weight",
         GRAD_COLUMNS,
-        "_columns(torch.nn.functional.pad(input, [pad for pad in padding for _ in range(2)], mode='replicate'), "
-        "tuple(weight_shape[2:]), stride, (0,) * len(stride), dilation, groups)",
+        "_columns(torch.nn.functional.pad(input[images], [pad for pad in padding for _ in range(2)], mode='replicate'), "
+        "kernel_size, stride, (0,) * len(stride), dilation, groups)",
         UNKNOWN,
     ),
     conv(
         "grad_weight of the mean over the batch",
         r"grad of conv[12]\.weight",
         "grad_weight",
-        ".reshape(weight_shape)",
-        ".reshape(weight_shape) / input.shape[0]",
+        TAPS,
+        f"{TAPS} / input.shape[0]",
         UNKNOWN,
     ),
     conv(
@@ -146,8 +147,8 @@ FAULTS: tuple[Fault, ...] = (
         "groups exchanged in grad_weight",
         r"grad of conv2\.weight",
         "grad_weight",
-        "columns.mT)",
-        "columns.flip(0).mT)",
+        ".mT, columns)",
+        ".mT, columns.flip(0))",
         UNKNOWN,
     ),
     conv(

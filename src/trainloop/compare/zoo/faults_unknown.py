@@ -164,8 +164,8 @@ def _shifted_taps() -> Fault:
         "conv.im2col",
         (
             (
-                "columns.mT).reshape(weight_shape)",
-                "columns.mT).reshape(weight_shape).index_fill(0, torch.tensor([2]), 0.5)",
+                "taps_last.movedim(-1, 1)",
+                "taps_last.movedim(-1, 1).index_fill(0, torch.tensor([2]), 0.5)",
             ),
         ),
         "grad_weight",
