@@ -83,3 +83,31 @@ def test_gradients_have_the_shapes_of_what_they_belong_to():
     grad_output = torch.ones_like(im2col.forward(x, weight, None, *geometry))
     assert im2col.grad_input(grad_output, weight, x.shape, *geometry).shape == x.shape
     assert im2col.grad_weight(grad_output, x, weight.shape, *geometry).shape == weight.shape
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("threads", [2, 3, 4])
+def test_shares_of_the_rows_add_up_to_grad_weight(monkeypatch, threads, groups):
+    """A block of one image has 21 rows, which three threads can share and two cannot."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(im2col, "COLUMN_BYTES", 1)
+    x, grad_output = drawn(3, 4, 9, 4), drawn(3, 6, 7, 3, seed=1)
+    geometry = ((1, 1), (0, 0), (1, 1), groups)
+    found = im2col.grad_weight(grad_output, x, (6, 4 // groups, 3, 2), *geometry)
+    weight = torch.zeros(6, 4 // groups, 3, 2, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(F.conv2d(x, weight, None, *geometry), weight, grad_output)
+    assert close(found, expected, "gradient")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
+def test_many_blocks_of_a_half_type_are_as_exact_as_one(monkeypatch, dtype):
+    x, grad_output = drawn(64, 2, 6, 6).to(dtype), drawn(64, 3, 4, 4, seed=1).to(dtype)
+    arguments = ((3, 2, 3, 3), (1, 1), (0, 0), (1, 1), 1)
+    expected = im2col.grad_weight(grad_output.double(), x.double(), *arguments)
+
+    def error():
+        return float((im2col.grad_weight(grad_output, x, *arguments).double() - expected).norm() / expected.norm())
+
+    one_block = error()
+    monkeypatch.setattr(im2col, "COLUMN_BYTES", 1)
+    assert error() <= 2 * one_block

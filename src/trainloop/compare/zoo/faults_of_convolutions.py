@@ -147,8 +147,8 @@ FAULTS: tuple[Fault, ...] = (
         "groups exchanged in grad_weight",
         r"grad of conv2\.weight",
         "grad_weight",
-        ".mT, columns)",
-        ".mT, columns.flip(0))",
+        "groups), columns)",
+        "groups), columns.flip(0))",
         UNKNOWN,
     ),
     conv(

@@ -19,8 +19,9 @@ times the input (9 times for 3 × 3 with stride 1), for a block of images: what 
 in the cache. Nothing of it is saved, so the backward writes them out again. Grouped convolutions become G small products;
 with one channel a group (depthwise) these are matrix-vector products and slow.
 
-Numerical caveat: sums of C · K products in the order of the matrix library; grad_weight adds the blocks' sums. No limits:
-any stride, padding, dilation, groups, number of spatial axes.
+Numerical caveat: sums of C · K products in the order of the matrix library; grad_weight adds the sums of blocks, those of
+half types in float32, and of one group those of each thread, so that its last bits change with their number. No limits: any
+stride, padding, dilation, groups, number of spatial axes.
 
 Legend: N batch, G groups, C in_channels and O out_channels of one group, X… input sizes, K… kernel sizes, P… output sizes; a
 letter without dots stands for the product of its axes.
@@ -38,12 +39,13 @@ from torch import Tensor
 
 from trainloop.manual.conv.algorithm import Algorithm
 from trainloop.manual.conv.blocks import blocks, images_a_block
-from trainloop.manual.conv.job import Job
+from trainloop.manual.conv.job import GRAD_WEIGHT, Job
 from trainloop.manual.conv.layout import laid_out, new_image
 from trainloop.manual.windows import Sizes, crop_spatial, num_positions, pad_spatial, scatter_windows, windows
 
-COLUMN_BYTES = 4 << 20
+COLUMN_BYTES = 5 << 20
 """columns of a block of images; about what stays in a cache"""
+HALF_TYPES = (torch.float16, torch.bfloat16)
 
 
 def forward(
@@ -118,13 +120,12 @@ def grad_weight(
         groups: as in :func:`forward`.
     """
     kernel_size, output_sizes = tuple(weight_shape[2:]), tuple(grad_output.shape[2:])
-    num_columns = math.prod(weight_shape[1:])
-    total_GOM = input.new_zeros((groups, weight_shape[0] // groups, num_columns))
-    for images in _blocks(input.shape[0], total_GOM, output_sizes):
+    total_TGOM = _zero_sums(input, weight_shape, groups)
+    for images in _blocks(input.shape[0], total_TGOM[0], output_sizes):
         columns = _columns(input[images], kernel_size, stride, padding, dilation, groups)
-        total_GOM += torch.bmm(_to_matrix(grad_output[images], groups).mT, columns)
-    taps_last = total_GOM.reshape(weight_shape[0], *kernel_size, weight_shape[1])
-    return laid_out(taps_last.movedim(-1, 1), input)
+        _add_products(total_TGOM, _to_matrix(grad_output[images], groups), columns)
+    taps_last = total_TGOM.sum(0).reshape(weight_shape[0], *kernel_size, weight_shape[1])
+    return laid_out(taps_last.movedim(-1, 1).to(input.dtype), input)
 
 
 def grad_bias(grad_output: Tensor) -> Tensor:
@@ -160,6 +161,31 @@ def _by_tap(rows: Tensor, kernel_size: Sizes, output_sizes: Sizes) -> Tensor:
     return by_tap.flatten(-2).movedim(-1, num_axes + 1)
 
 
+def _zero_sums(input: Tensor, weight_shape: Sizes, groups: int) -> Tensor:
+    """Return zeros for what :func:`_add_products` adds up, shape (T, G, O, K·C): T threads have a sum each where G is 1.
+
+    The matrix library divides one long sum among threads by a rule of its own that, for some addresses, takes twice as long.
+    """
+    dtype = torch.float32 if input.dtype in HALF_TYPES else input.dtype
+    shares = torch.get_num_threads() if groups == 1 else 1
+    return input.new_zeros((shares, groups, weight_shape[0] // groups, math.prod(weight_shape[1:])), dtype=dtype)
+
+
+def _add_products(total_TGOM: Tensor, dy_GRO: Tensor, columns_GRM: Tensor) -> None:
+    """Add grad_output's matrix, transposed, times the columns: each share of the rows to a sum of its own."""
+    shares = math.gcd(total_TGOM.shape[0], dy_GRO.shape[1])
+    total, dy, columns = total_TGOM[:shares].flatten(0, 1), _shares(dy_GRO, shares).mT, _shares(columns_GRM, shares)
+    if total.dtype == dy.dtype:
+        total.baddbmm_(dy, columns)
+    else:
+        total += torch.bmm(dy, columns)
+
+
+def _shares(rows: Tensor, shares: int) -> Tensor:
+    """(G, N·P, M) → (T·G, N·P / T, M); a view where T or G is 1."""
+    return rows.unflatten(1, (shares, -1)).transpose(0, 1).flatten(0, 1)
+
+
 def _weight_matrix(weight: Tensor, groups: int) -> Tensor:
     """(G·O, C, K…) → (G, O, K·C)."""
     return weight.movedim(1, -1).reshape(groups, weight.shape[0] // groups, math.prod(weight.shape[1:]))
@@ -180,17 +206,15 @@ def _from_matrix(product: Tensor, output_sizes: Sizes) -> Tensor:
 
 
 def _workspace(job: Job, direction: str) -> int:
-    """Return the bytes of a block: columns and product, with a copy of each for groups, and the padded images."""
-    del direction
+    """Return the bytes of a block (columns and product, with copies for groups, and the padded images) and of the weights."""
     num, out_channels, height, width = job.output_shape
     taps = job.kernel_size[0] * job.kernel_size[1]
-    columns = (
-        height * width * max(job.input_shape[1] * taps, out_channels, job.geometry.groups * job.weight_shape[1] * taps)
-    )
+    columns = height * width * max(job.input_shape[1] * taps, out_channels)
     images = images_a_block(num, columns * job.dtype.itemsize, COLUMN_BYTES)
     padded = [size + 2 * pad for size, pad in zip(job.input_shape[2:], job.geometry.padding, strict=True)]
     block = 2 * columns + 2 * out_channels * height * width + 3 * job.input_shape[1] * math.prod(padded)
-    return (images * block + 3 * math.prod(job.weight_shape)) * job.dtype.itemsize
+    weights = (2 + torch.get_num_threads() if direction == GRAD_WEIGHT else 3) * math.prod(job.weight_shape)
+    return images * block * job.dtype.itemsize + weights * max(job.dtype.itemsize, torch.float32.itemsize)
 
 
 IM2COL = Algorithm("im2col", forward, grad_input, grad_weight, workspace=_workspace)
