@@ -183,7 +183,8 @@ def _add_products(total_TGOM: Tensor, dy_GRO: Tensor, columns_GRM: Tensor) -> No
 
 def _shares(rows: Tensor, shares: int) -> Tensor:
     """(G, N·P, M) → (T·G, N·P / T, M); a view where T or G is 1."""
-    return rows.unflatten(1, (shares, -1)).transpose(0, 1).flatten(0, 1)
+    groups, positions, width = rows.shape
+    return rows.reshape(groups, shares, positions // shares, width).transpose(0, 1).flatten(0, 1)
 
 
 def _weight_matrix(weight: Tensor, groups: int) -> Tensor:
