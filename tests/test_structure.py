@@ -61,6 +61,7 @@ def test_no_two_packages_import_each_other():
         ("manual", set()),
         ("data", {"errors", "files", "config"}),
         ("plugin", {"errors", "config"}),
+        ("own_kernel", {"errors", "manual", "plugin"}),
         ("intervals", set()),
         ("models", {"errors", "files", "config", "data", "plugin"}),
         ("stages", {"errors", "config", "manual"}),
@@ -70,12 +71,12 @@ def test_no_two_packages_import_each_other():
             "compare",
             {
                 *{"errors", "config", "data", "device", "manual", "models", "stages", "loop", "build", "report"},
-                *{"files", "intervals", "plugin", "random_state", "tolerance", "ulp"},
+                *{"files", "intervals", "own_kernel", "plugin", "random_state", "tolerance", "ulp"},
             },
         ),
         (
             "bench",
-            {"errors", "config", "device", "intervals", "manual", "plugin", "report", "tolerance"},
+            {"errors", "config", "device", "intervals", "manual", "own_kernel", "plugin", "report", "tolerance"},
         ),
         (
             "explain",

@@ -20,8 +20,9 @@ from trainloop.loop.schedule import Span, build_schedule
 from trainloop.loop.timing import StageClock
 from trainloop.loop.trainer import EvalSet, Training
 from trainloop.models import build_model
+from trainloop.own_kernel import own_convolutions
 from trainloop.stages import AVERAGE, build_stages, stage_modes
-from trainloop.stages.context import StageContext
+from trainloop.stages.context import StageContext, Substitutes
 
 Announce = Callable[[str], None]
 
@@ -66,6 +67,19 @@ def build_network(config: RunConfig, dataset: Dataset, device: torch.device, plu
     return model.to(memory_format=torch.channels_last) if config.train.channels_last else model
 
 
+def own_parts(config: RunConfig, plugins: Sequence[Path] = ()) -> Substitutes:
+    """Return the user's own parts that a config names: the kernels of ``stages.conv``.
+
+    Args:
+        config: validated.
+        plugins: files of the user's own that may be imported.
+
+    Raises:
+        PluginError: a file is not allowed, or a kernel cannot be used; see :func:`~trainloop.own_kernel.own_convolutions`.
+    """
+    return Substitutes(conv=own_convolutions(config.stages.conv, plugins))
+
+
 def build_training(config: RunConfig, announce: Announce, plugins: Sequence[Path] = ()) -> tuple[Training, Dataset]:
     """Build a run.
 
@@ -80,6 +94,7 @@ def build_training(config: RunConfig, announce: Announce, plugins: Sequence[Path
     device = choose_device(config.device)
     check_precision(config, device)
     stage_modes(config)
+    substitutes = own_parts(config, plugins)
     dataset = load_dataset(config.data, announce)
     train, val = split_validation(dataset.train, config.data.val_size, config.seed)
     settings = pipeline_settings(config, dataset, device)
@@ -89,7 +104,7 @@ def build_training(config: RunConfig, announce: Announce, plugins: Sequence[Path
     # Again, so that the dropout of a run does not depend on how many numbers the initialisation drew.
     torch.manual_seed(config.seed)
     span = run_span(config, pipeline.num_batches)
-    context = StageContext(model, config, device)
+    context = StageContext(model, config, device, substitutes=substitutes)
     training = Training(
         model=model,
         stages=build_stages(context),

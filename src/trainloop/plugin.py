@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -36,6 +36,29 @@ def split_name(text: str, where: str, form: str = FORM) -> tuple[Path, str]:
     if not path.endswith(".py") or not name.isidentifier():
         raise PluginError("the name in the file is missing", where=where, found=text, expected=form)
     return Path(path), name
+
+
+def require_allowed(text: str, file: Path, plugins: Sequence[Path], where: str) -> None:
+    """Refuse a file that a config names and the command line does not.
+
+    Args:
+        text: as the config has it.
+        file: that it names.
+        plugins: files that the command line allows.
+        where: the key of the config.
+
+    Raises:
+        PluginError: the file is not among them.
+    """
+    if file.resolve() not in {plugin.resolve() for plugin in plugins}:
+        allowed = ", ".join(str(plugin) for plugin in plugins)
+        raise PluginError(
+            "a config alone never runs a file",
+            where=where,
+            found=text,
+            expected=f"one of the files named by --plugin: {allowed}" if allowed else "",
+            help=f"if you trust this file, add: --plugin {file}",
+        )
 
 
 def import_file(file: Path) -> ModuleType:

@@ -15,9 +15,9 @@ from trainloop.bench.contestants import AnyJob, Contestant
 from trainloop.bench.kernel_names import call_and_name
 from trainloop.bench.memory import too_large
 from trainloop.bench.operands import Operands
-from trainloop.bench.own_kernel import raised
 from trainloop.bench.peaks import synchronize
 from trainloop.bench.verify import Right, fault_of_operands, fault_of_type, fault_of_values
+from trainloop.own_kernel import raised
 
 Timed = tuple[object, float]
 """a result, and milliseconds"""

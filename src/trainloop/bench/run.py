@@ -13,7 +13,6 @@ import torch
 from trainloop.bench.contestants import CHANNELS_LAST, Contestant, contestants
 from trainloop.bench.machine import machine_facts
 from trainloop.bench.measure import Task, measure
-from trainloop.bench.own_kernel import load_kernel
 from trainloop.bench.peaks import measure_peaks
 from trainloop.bench.problem import Problem
 from trainloop.bench.results import Report, Row
@@ -23,6 +22,7 @@ from trainloop.device import keep_freed_memory
 from trainloop.errors import InterruptedRunError, UsageError
 from trainloop.manual.conv import DIRECTIONS
 from trainloop.manual.conv.loops import USUAL_LIMIT_S, time_limit
+from trainloop.own_kernel import load_kernel
 
 CPU = torch.device("cpu")
 SECONDS_A_ROW = 6.0

@@ -178,8 +178,8 @@ class Request:
             UsageError: an algorithm that is not known.
             PluginError: the file of a kernel.
         """
-        from trainloop.bench.own_kernel import load_kernel
         from trainloop.manual.conv import CONV2D, CONV_TRANSPOSE2D
+        from trainloop.own_kernel import load_kernel
 
         kinds = (True,) if self.transpose else (False, True)
         names = self.chosen_algorithms(kinds) or (["aten"] if self.kernels else None)

@@ -41,6 +41,14 @@ OwnRule = Annotated[
         help="A rule of the tape of your own: a Rule, or a forward with its NAME_vjp beside it.",
     ),
 ]
+OwnConv = Annotated[
+    str,
+    typer.Option(
+        "--candidate-conv",
+        metavar="NAME|FILE.py:FUNCTION",
+        help="What does its convolutions: an algorithm such as winograd, or a kernel of your own; aten does what it does not.",
+    ),
+]
 StageNames = Annotated[
     list[str] | None,
     typer.Option("--stages", metavar="STAGE,…", help="Compare these stages only; repeatable."),
@@ -90,6 +98,7 @@ def compare_modes(
     candidate_model: OwnModel = "",
     candidate_loss: OwnLoss = "",
     candidate_rule: OwnRule = "",
+    candidate_conv: OwnConv = "",
     stages: StageNames = None,
     exact: Exact = False,
     cases: Cases = True,
@@ -125,7 +134,7 @@ def compare_modes(
         [*named, *(overrides or [])],
         reference=reference,
         candidate=candidate,
-        plugins=Plugins(candidate_optimizer, candidate_model, candidate_loss, candidate_rule),
+        plugins=Plugins(candidate_optimizer, candidate_model, candidate_loss, candidate_rule, candidate_conv),
         files=plugins or [],
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainloop.build import build_network, build_training
+from trainloop.build import build_network, build_training, own_parts
 from trainloop.compare.implementation import CANDIDATE, REFERENCE, Built, Implementation
 from trainloop.compare.names import Names, match_models
 from trainloop.compare.plugins import load_substitutes, plugin_file
@@ -66,8 +66,9 @@ def configure(sides: Sides, announce: Callable[[str], None]) -> Compared:
         candidate_model = build_network(config, dataset, choose_device(config.device), files).train()
         names = match_models(model, candidate_model)
         torch.manual_seed(sides.reference.seed)
-    substitutes = load_substitutes(sides.plugins)
-    reference = of_config(REFERENCE, sides.reference_title, sides.reference, model)
+    substitutes = load_substitutes(sides.plugins, sides.files, sides.candidate.stages.conv)
+    own = own_parts(sides.reference, sides.files)
+    reference = of_config(REFERENCE, sides.reference_title, sides.reference, model, substitutes=own)
     candidate = of_config(
         CANDIDATE, sides.candidate_title, sides.candidate, candidate_model, substitutes=substitutes, names=names
     )
@@ -100,7 +101,11 @@ def of_config(
 
     def build(own: nn.Module, exact: bool) -> Built:
         context = StageContext(
-            own, exact_variant(config) if exact else config, device, substitutes=substitutes or Substitutes()
+            own,
+            exact_variant(config) if exact else config,
+            device,
+            substitutes=substitutes or Substitutes(),
+            decide_as=torch.float32 if exact else None,
         )
         stages = build_stages(context)
         return stages, context.optimizers

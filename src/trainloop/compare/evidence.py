@@ -26,6 +26,7 @@ from trainloop.compare.measure import largest, largest_gap
 from trainloop.compare.record import Outputs, State, StepRecord
 from trainloop.compare.replay import replay, set_state
 from trainloop.data.pipeline import Batch
+from trainloop.errors import PluginError
 from trainloop.tolerance import ROUNDING_FACTOR
 
 Differs = Mapping[tuple[Stage, Key], Tensor | None]
@@ -156,6 +157,8 @@ def gather(
                 twin, refusal = {}, FORGETFUL
         except SideError as error:
             refusal = error.what
+        except PluginError as error:
+            refusal = f"{error.faults[0].what}: {error.faults[0].found}"
     noise, variants = _noise(record, *reference, stages)
     record.random_after.rewind()
     return Evidence(errors, oracle, twin, refusal, noise, variants)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainloop.compare.implementation import Side
 from trainloop.compare.key import Stage, title
-from trainloop.errors import TrainloopError
+from trainloop.errors import PluginError, TrainloopError
 
 DEFAULT_TIMEOUT_S = 120.0
 MUST_RETURN_A_TENSOR: tuple[Stage, ...] = ("forward", "loss")
@@ -54,6 +54,7 @@ def called(side: Side, stage: Stage, function: Callable[..., Any], *args: Any) -
 
     Raises:
         SideError: it raised, took too long, or did not return what the stage has to give.
+        PluginError: a part of the user's own that is guarded, such as a kernel, says what is wrong with it.
     """
     try:
         with _limited():
@@ -61,6 +62,8 @@ def called(side: Side, stage: Stage, function: Callable[..., Any], *args: Any) -
     except _TimeoutError:
         what = f"no answer after {TimeLimit.seconds:g} s (--timeout sets the limit)"
         raise SideError(side.name, stage, what) from None
+    except PluginError:
+        raise  # the user's own code does not do what it has to, which is no verdict about the step
     except TrainloopError as error:
         fault = error.faults[0]
         raise SideError(side.name, stage, f"{fault.what}: {fault.found}" if fault.found else fault.what) from error

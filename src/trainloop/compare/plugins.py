@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,22 @@ from trainloop.config.suggest import nearest
 from trainloop.errors import PluginError
 from trainloop.manual import RULES, Composite, Form, Rule
 from trainloop.manual.rule import ATEN, FORMULA, RuleTable, by_function
+from trainloop.own_kernel import is_own_kernel, own_convolutions
 from trainloop.plugin import failure, import_name, load_function
 from trainloop.stages.context import Substitutes
 
+CONV = "--candidate-conv"
 OFF = (0, 0.0, False, None)
 """values of a setting that a class without this setting has anyway"""
 
 
-def load_substitutes(plugins: Plugins) -> Substitutes:
-    """Import the candidate's own optimizer, loss and rule.
+def load_substitutes(plugins: Plugins, files: Sequence[Path] = (), conv: str = "") -> Substitutes:
+    """Import the candidate's own optimizer, loss, rule and convolutions.
+
+    Args:
+        plugins: parts that the command line names.
+        files: that may be imported for what the config names.
+        conv: the config's ``stages.conv``, of which one kernel or more may be the user's own.
 
     Raises:
         PluginError: a file or a name is missing, or is not what it should be.
@@ -32,7 +39,15 @@ def load_substitutes(plugins: Plugins) -> Substitutes:
         optimizer=OwnOptimizer(plugins.optimizer) if plugins.optimizer else None,
         loss=load_function(plugins.loss, "--candidate-loss") if plugins.loss else None,
         rules=rules,
+        conv=own_convolutions(plugins.conv, conv_files(plugins.conv), CONV)
+        if plugins.conv
+        else own_convolutions(conv, files),
     )
+
+
+def conv_files(conv: str) -> list[Path]:
+    """Return the files of the kernels in ``file.py:function,…``, which an option on the command line allows."""
+    return [plugin_file(name.strip()) for name in conv.split(",") if is_own_kernel(name.strip())]
 
 
 class OwnOptimizer:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainloop.build import build_training
+from trainloop.build import build_training, own_parts
 from trainloop.config.schema import RunConfig
 from trainloop.data.pipeline import Batch
 from trainloop.device import set_knobs
@@ -115,9 +115,9 @@ def configured_run(
         parts=training.parts,
         total_steps=training.span.total_steps,
         clips=train.clip_grad_norm is not None or train.clip_grad_value is not None,
-        manual=side_maker(manual, training.device),
-        builtin=side_maker(builtin, training.device),
-        builtin_but_update=side_maker(_with_any_optimizer(builtin), training.device),
+        manual=side_maker(manual, training.device, plugins),
+        builtin=side_maker(builtin, training.device, plugins),
+        builtin_but_update=side_maker(_with_any_optimizer(builtin), training.device, plugins),
     )
 
 
@@ -146,11 +146,11 @@ def built_in_run(manual: RunConfig, builtin: RunConfig) -> Run:
     )
 
 
-def side_maker(config: RunConfig, device: torch.device) -> MakeSide:
+def side_maker(config: RunConfig, device: torch.device, plugins: Sequence[Path] = ()) -> MakeSide:
     """Return what makes a side of a model, with the stages that a config names."""
 
     def make(model: nn.Module) -> Side:
-        context = StageContext(model, config, device)
+        context = StageContext(model, config, device, substitutes=own_parts(config, plugins))
         context.tape = tape = WatchedTape(form=config.stages.rules)
         return Side(model, build_stages(context), context.optimizers, tape)
 

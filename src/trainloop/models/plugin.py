@@ -16,7 +16,7 @@ from torch import nn
 from trainloop.config.schema import Scalar
 from trainloop.config.suggest import nearest
 from trainloop.errors import PluginError
-from trainloop.plugin import failure, import_file, split_name
+from trainloop.plugin import failure, import_file, require_allowed, split_name
 
 FORM, WHERE = "path/to/file.py:Class", "model.name"
 
@@ -43,21 +43,9 @@ def build_plugin(name: str, args: Mapping[str, Scalar], *, num_classes: int, plu
             cannot be built; names the file and the line.
     """
     file, class_name = split_name(name, WHERE, FORM)
-    _require_allowed(name, file, plugins)
+    require_allowed(name, file, plugins, WHERE)
     constructor = find_class(import_file(file), file, class_name)
     return _construct(constructor, file, args, num_classes)
-
-
-def _require_allowed(name: str, file: Path, plugins: Sequence[Path]) -> None:
-    if file.resolve() not in {plugin.resolve() for plugin in plugins}:
-        allowed = ", ".join(str(plugin) for plugin in plugins)
-        raise PluginError(
-            "a config alone never runs a file",
-            where=WHERE,
-            found=name,
-            expected=f"one of the files named by --plugin: {allowed}" if allowed else "",
-            help=f"if you trust this file, add: --plugin {file}",
-        )
 
 
 def find_class(module: ModuleType, file: Path, class_name: str) -> type[nn.Module]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from trainloop.manual.errors import TapeError
+from trainloop.manual.errors import TapeError, UnsupportedConvError
 from trainloop.stages.context import Backward, StageContext
 from trainloop.stages.recording import refusal
 
@@ -27,14 +27,15 @@ def manual_backward(context: StageContext) -> Backward:
     """Return the walk back over the tape, which adds ∂loss/∂param to ``param.grad``.
 
     Raises:
-        StageError: when called, for a tensor that the model changed in place after a rule had saved it.
+        StageError: when called, for a tensor that the model changed in place after a rule had saved it, and for a gradient
+            of a convolution that ``stages.conv`` cannot do.
     """
     tape = context.tape
 
     def backward(loss: Tensor) -> None:
         try:
             tape.backward(loss)
-        except TapeError as error:
+        except (TapeError, UnsupportedConvError) as error:
             raise refusal(error) from error
 
     return backward

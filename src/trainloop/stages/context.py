@@ -54,6 +54,7 @@ class StageContext:
         optimizers: torch's or ours, one for each share of the parameters; set by the step stage, which is built first.
         scaler: scales the loss of fp16 training; None otherwise.
         substitutes: parts that are not the project's own.
+        decide_as: choose the algorithms of convolutions as for this type, see :class:`~trainloop.manual.conv.choice.Choice`.
         params: the parameters that learn.
         tape: what the manual forward, loss and backward share.
         choice: of the algorithm for each convolution on the tape; None leaves them to the usual rule.
@@ -65,6 +66,7 @@ class StageContext:
     optimizers: Sequence[Any] = ()
     scaler: GradScaler | None = None
     substitutes: Substitutes = field(default_factory=Substitutes)
+    decide_as: torch.dtype | None = None
     params: list[nn.Parameter] = field(init=False)
     tape: Tape = field(init=False)
     choice: Choice | None = field(init=False, default=None)
@@ -78,7 +80,7 @@ class StageContext:
         rules, conv = self.substitutes.rules, self.config.stages.conv
         if conv != USUAL_CONV:
             try:
-                self.choice = Choice(conv, {**CONV2D, **self.substitutes.conv})
+                self.choice = Choice(conv, {**CONV2D, **self.substitutes.conv}, decide_as=self.decide_as)
             except UnsupportedConvError as error:
                 raise unknown_convolution(error) from error
             rules = with_convolution(rules, self.choice)

@@ -5,8 +5,8 @@ Everything that lists, tests, times or trains with algorithms reads this; one li
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -43,6 +43,7 @@ class Algorithm:
         workspace: (job, direction) → bytes of memory beyond arguments and result, an upper bound.
         multiplications: (job, direction) → how many it carries out, those of transforms left out.
         kernel: (job, direction) → what really runs, in a few words.
+        lacks: directions that it does not have → what is missing, in one clause; none of the project's own lacks one.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Algorithm:
     multiplications: Callable[[Job, str], int] = lambda job, _direction: job.direct_multiplications
     refuses: Callable[[Job], str | None] = nothing_refused
     kernel: Callable[[Job, str], str] = lambda _job, _direction: "tensor operations"
+    lacks: Mapping[str, str] = field(default_factory=dict)
 
     def supports(
         self,

@@ -8,8 +8,11 @@ side, 1,024 pairs of channels and 64 tiles on; everything else is the library's.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Mapping
+
+import torch
 
 from trainloop.manual.conv.algorithm import Algorithm
 from trainloop.manual.conv.aten import ATEN
@@ -29,13 +32,16 @@ class Choice:
     Args:
         text: ``auto``, or a name of the table, or several with commas between them, the preferred one first.
         table: every algorithm by name.
+        decide_as: choose as for tensors of this type, whatever they have. A copy of a run in float64 must be done by the
+            algorithms of the run, or it says nothing about them; one that cannot do float64 is refused then, not passed over.
 
     Raises:
         UnsupportedConvError: a name is not in the table.
     """
 
-    def __init__(self, text: str, table: Mapping[str, Algorithm]) -> None:
+    def __init__(self, text: str, table: Mapping[str, Algorithm], *, decide_as: torch.dtype | None = None) -> None:
         self.text = text
+        self._decide_as = decide_as
         self.names = [name.strip() for name in text.split(",")]
         for name in self.names:
             if name != AUTO and name not in table:
@@ -47,16 +53,20 @@ class Choice:
         """Return the algorithm for one direction of a job.
 
         Raises:
-            UnsupportedConvError: none of the named ones supports it; with the reason of the first.
+            UnsupportedConvError: none of the named ones supports it, with the reason of the first; or the one that would be
+                chosen for the type ``decide_as`` does not support the job's own.
         """
         known = self.chosen.get((job, direction))
         if known is not None:
             return self._table[known]
         reasons = []
+        asked = job if self._decide_as is None else dataclasses.replace(job, dtype=self._decide_as)
         for name in self.names:
-            algorithm = fastest(job, direction) if name == AUTO else self._table[name]
-            reason = algorithm.refuses(job)
+            algorithm = fastest(asked, direction) if name == AUTO else self._table[name]
+            reason = algorithm.lacks.get(direction) or algorithm.refuses(asked)
             if reason is None:
+                if asked is not job and (reason := algorithm.refuses(job)) is not None:
+                    raise UnsupportedConvError(algorithm.name, reason, "there is no other way to do what it does")
                 self.chosen[job, direction] = algorithm.name
                 return algorithm
             reasons.append(reason)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from trainloop.bench.contestants import Contestant
-from trainloop.bench.own_kernel import load_kernel, raised
 from trainloop.bench.words import parse_words
 from trainloop.errors import PluginError
 from trainloop.manual.conv import CONV2D, Algorithm, TransposedAlgorithm
+from trainloop.own_kernel import load_kernel, raised
 
 JOB = parse_words("n2 c3 o4 h5 k3").job()
 SOURCE = """\
