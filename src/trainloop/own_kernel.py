@@ -69,6 +69,11 @@ def is_own_kernel(name: str) -> bool:
     return ".py:" in name or name.endswith(".py")
 
 
+def kernel_files(text: str) -> list[Path]:
+    """Return the files of the user's own kernels among names with commas between them."""
+    return [Path(name.strip().rpartition(":")[0]) for name in text.split(",") if is_own_kernel(name.strip())]
+
+
 def own_convolutions(text: str, plugins: Sequence[Path], where: str = KEY) -> dict[str, Algorithm]:
     """Import the kernels of the user's own that a choice of algorithms names.
 

@@ -91,7 +91,21 @@ class Own(nn.Module):
     def forward(self, x):
         return self.head((self.get_submodule("1")(self.conv(x)) * FACTOR).relu().flatten(1))
 """
+CONV = """
+import torch
+from torch.nn import grad
+
+def own(input, weight, *rest):
+    return torch.conv2d(input, weight * FACTOR, *rest)
+
+def own_grad_input(grad_output, weight, input_shape, *rest):
+    return grad.conv2d_input(input_shape, weight, grad_output, *rest)
+
+def own_grad_weight(grad_output, input, weight_shape, *rest):
+    return grad.conv2d_weight(input, weight_shape, grad_output, *rest)
+"""
 FAULTY = {
+    "conv.py": CONV.replace("FACTOR", "1.01"),
     "step.py": OPTIMIZER.replace("FACTOR", "(1.1 if self.count > 1 else 1.0)"),
     "zero_grad.py": "FACTOR = 0.5\n" + OPTIMIZER.replace(" * FACTOR", "") + ZERO_GRAD,
     "loss.py": LOSS.replace("FACTOR", "1.5"),
@@ -100,6 +114,7 @@ FAULTY = {
     "own_net.py": OWN_NET.replace("FACTOR", "1.01"),
 }
 MENDED = {
+    "conv.py": CONV.replace("FACTOR", "1.0"),
     "step.py": OPTIMIZER.replace("FACTOR", "1.0"),
     "zero_grad.py": "FACTOR = 1.0\n" + OPTIMIZER.replace(" * FACTOR", "") + ZERO_GRAD,
     "loss.py": LOSS.replace("FACTOR", "1.0"),
@@ -115,8 +130,9 @@ CASES = {
     "backward": {"plugins": Plugins(rule="relu=backward.py:relu")},
     "sync": {"reference": "train.clip_grad_norm=0.5", "candidate": "mode=manual,train.clip_grad_norm=0.4"},
     "own_net": {"plugins": Plugins(model="own_net.py:Own")},
+    "conv": {"plugins": Plugins(conv="conv.py:own")},
 }
-STAGES = {**{name: name for name in CASES}, "own_net": "forward"}
+STAGES = {**{name: name for name in CASES}, "own_net": "forward", "conv": "forward"}
 DRIVER = """
 import contextlib, io, json, runpy, sys
 
@@ -260,6 +276,8 @@ class Counts(torch.optim.SGD):
                     param.grad *= 1.1
         return super().step(closure)
 """
+UNFLIPPED = CONV.replace("weight * FACTOR", "weight").replace("shape, weight, grad", "shape, weight.flip(2, 3), grad")
+TWO_CONVOLUTIONS = NET.replace("nn.ReLU()", "nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1)")
 RELU_PLUGIN = {"plugins": Plugins(rule="relu=backward.py:relu")}
 CONDITIONS = {
     "all parameters take part": ([], True, {"plugins": Plugins(optimizer="awkward.py:Stops")}),
@@ -270,6 +288,8 @@ CONDITIONS = {
     "parts in the loss": (["train.accumulation_steps=2"], False, {"plugins": Plugins(loss="loss.py:own_loss")}),
     "channels last": (["train.channels_last=true"], False, RELU_PLUGIN),
     "channels last in the step": (["train.channels_last=true"], False, {"plugins": Plugins(optimizer="step.py:Own")}),
+    "a kernel and its gradient": (["model.name=two.py:Net"], False, {"plugins": Plugins(conv="unflipped.py:own,aten")}),
+    "a kernel under a rule": ([], False, {"plugins": Plugins(rule="relu=backward.py:relu", conv="im2col")}),
     "formulas": (["stages.rules=formula"], False, RELU_PLUGIN),
     "another lr": ([], False, {"candidate": "mode=manual,stages.step=foreach,optimizer.lr=0.2"}),
     "groups": (
@@ -297,7 +317,8 @@ def compared_here(folder, overrides, cases, options, *, exact=False):
     """Compare in a folder, run the script there; return the verdict, the exit code, the output and the script."""
     dropout = NET.replace("nn.Flatten()", "nn.Flatten(), nn.Dropout(0.3)")
     write(folder, {"config.yaml": CONFIG, "net.py": NET, "dropout.py": dropout, "awkward.py": AWKWARD, **FAULTY})
-    files = [Path("net.py"), Path("dropout.py")]
+    write(folder, {"unflipped.py": UNFLIPPED, "two.py": TWO_CONVOLUTIONS})
+    files = [Path("net.py"), Path("dropout.py"), Path("two.py")]
     sides = describe_sides(Path("config.yaml"), overrides, files=files, **options)
     verdict = compare_sides(sides, Settings(3, cases=cases, exact=exact), Extras(0, Path("here")))
     script = folder / "here" / "reproduce.py"

@@ -12,7 +12,7 @@ from trainloop.config.suggest import nearest
 from trainloop.errors import PluginError
 from trainloop.manual import RULES, Composite, Form, Rule
 from trainloop.manual.rule import ATEN, FORMULA, RuleTable, by_function
-from trainloop.own_kernel import is_own_kernel, own_convolutions
+from trainloop.own_kernel import kernel_files, own_convolutions
 from trainloop.plugin import failure, import_name, load_function
 from trainloop.stages.context import Substitutes
 
@@ -39,15 +39,10 @@ def load_substitutes(plugins: Plugins, files: Sequence[Path] = (), conv: str = "
         optimizer=OwnOptimizer(plugins.optimizer) if plugins.optimizer else None,
         loss=load_function(plugins.loss, "--candidate-loss") if plugins.loss else None,
         rules=rules,
-        conv=own_convolutions(plugins.conv, conv_files(plugins.conv), CONV)
+        conv=own_convolutions(plugins.conv, kernel_files(plugins.conv), CONV)
         if plugins.conv
         else own_convolutions(conv, files),
     )
-
-
-def conv_files(conv: str) -> list[Path]:
-    """Return the files of the kernels in ``file.py:function,…``, which an option on the command line allows."""
-    return [plugin_file(name.strip()) for name in conv.split(",") if is_own_kernel(name.strip())]
 
 
 class OwnOptimizer:

@@ -12,7 +12,9 @@ from trainloop.compare.key import Key, title
 from trainloop.compare.reproduction.scene import Reproduction, Scene, Source
 from trainloop.compare.reproduction.script import Script, code, describe
 from trainloop.models.plugin import is_plugin_name
+from trainloop.own_kernel import kernel_files
 from trainloop.plugin import load_function
+from trainloop.stages.context import USUAL_CONV
 
 RESTORED = '''
 def restored(net@NAMES@):
@@ -43,7 +45,7 @@ def loss_script(scene: Scene) -> Reproduction:
         else:
             body = [*body, *lines, "return loss.detach()"]
         if not source.is_builtin("loss"):
-            body.insert(0, _tape_line(source, script))
+            body[:0] = _tape_lines(source, script)
         script.add_function(source.name, describe(source, title(scene.stage)), body)
     return script.finish(scene)
 
@@ -154,7 +156,7 @@ def _pass_lines(scene: Scene, source: Source, script: Script, *, feed: bool) -> 
             "loss.backward()" if source.is_builtin("loss") else "tape.backward(loss)",
         ]
     result, per_part = _result(scene, source)
-    start = [] if source.is_builtin("forward") else [_tape_line(source, script)]
+    start = [] if source.is_builtin("forward") else _tape_lines(source, script)
     if parts == 1:
         return [*start, *lines, f"return {result}"]
     if per_part:
@@ -217,14 +219,29 @@ def _loss_lines(source: Source, script: Script) -> list[str]:
     return ["with tape:", f"    loss = {call}"]
 
 
-def _tape_line(source: Source, script: Script) -> str:
-    form = source.config.stages.rules
-    if not source.plugins.rule:
-        script.add_import("from trainloop.manual import Tape")
-        return f"tape = Tape(form={code(form)})"
-    script.add_import("from trainloop.manual import RULES, Tape")
-    script.add_import("from trainloop.compare.plugins import load_rules")
-    return f"tape = Tape(form={code(form)}, rules={{**RULES, **load_rules({code(source.plugins.rule)})}})"
+def _tape_lines(source: Source, script: Script) -> list[str]:
+    rules = ""
+    if source.plugins.rule:
+        script.add_import("from trainloop.compare.plugins import load_rules")
+        rules = f"{{**RULES, **load_rules({code(source.plugins.rule)})}}"
+    lines = []
+    if source.config.stages.conv != USUAL_CONV:
+        lines, rules = _choice_lines(source.config.stages.conv, script), f"with_convolution({rules or 'RULES'}, choice)"
+    script.add_import(f"from trainloop.manual import {'RULES, ' if rules else ''}Tape")
+    return [*lines, f"tape = Tape(form={code(source.config.stages.rules)}{f', rules={rules}' if rules else ''})"]
+
+
+def _choice_lines(conv: str, script: Script) -> list[str]:
+    """Return the lines that make ``choice``, which says what does each convolution."""
+    script.add_import("from trainloop.manual.conv import CONV2D")
+    script.add_import("from trainloop.manual.conv.choice import Choice")
+    script.add_import("from trainloop.manual.rules.conv_chosen import with_convolution")
+    lines, own = [f"order = {code(conv)}"], ""
+    if files := kernel_files(conv):
+        script.add_import("from trainloop.own_kernel import own_convolutions")
+        lines.append(f"own = own_convolutions(order, [{', '.join(f'Path({code(str(file))})' for file in files)}])")
+        own = ", **own"
+    return [*lines, f"choice = Choice(order, {{**CONV2D{own}}})"]
 
 
 def _over_parts(source: Source, chunked: str, lines: Sequence[str]) -> list[str]:
