@@ -34,7 +34,7 @@ class Entry:
         kernel: what ran.
         rel_err: the larger error of the checked calls.
         first_call_ms: with whatever had to be compiled.
-        warm_ms: a call after it, to plan with.
+        warm_ms: the call after it.
         workspace_mib: as it says.
         multiplications: as it says.
         samples_ms: of the timed calls.
@@ -50,6 +50,11 @@ class Entry:
     workspace_mib: float | None = None
     multiplications: int | None = None
     samples_ms: list[float] = field(default_factory=list)
+
+    @property
+    def estimate_ms(self) -> float:
+        """How long a call takes, to plan with: the shortest one so far, for others may have waited for a core."""
+        return min([self.warm_ms, *self.samples_ms])
 
     @property
     def running(self) -> bool:

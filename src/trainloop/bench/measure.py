@@ -126,8 +126,9 @@ def _rounds(
 ) -> None:
     """Time everybody who was right, in turns, until the time is used up."""
     source = random.Random(0)
-    allowed = _allowed_rounds(entries, budget_s)
     for number in range(MAX_ROUNDS):
+        if number in (0, FEW_ROUNDS):  # a single call before the first round may have been slow by chance
+            allowed = _allowed_rounds(entries, budget_s)
         if number >= MIN_ROUNDS and time.perf_counter() > deadline:
             break
         turn = [entry for entry in entries if entry.running and number < allowed[entry]]
@@ -140,14 +141,14 @@ def _rounds(
 def _allowed_rounds(entries: Sequence[Entry], budget_s: float) -> dict[Entry, int]:
     """Return for each entry how many rounds it takes part in."""
     running = [entry for entry in entries if entry.running]
-    fastest = min((entry.warm_ms for entry in running if entry.contestant.builtin), default=0.0)
+    fastest = min((entry.estimate_ms for entry in running if entry.contestant.builtin), default=0.0)
     budget_ms = 1e3 * max(budget_s, PATIENCE_S)
     allowed = dict.fromkeys(entries, MAX_ROUNDS)
     for entry in running:
-        if entry.contestant.builtin or entry.warm_ms <= SLOW * fastest:
+        if entry.contestant.builtin or entry.estimate_ms <= SLOW * fastest:
             continue
-        share = int(budget_ms / len(running) / entry.warm_ms)
-        few = FEW_ROUNDS if FEW_ROUNDS * entry.warm_ms <= budget_ms else 1
+        share = int(budget_ms / len(running) / entry.estimate_ms)
+        few = FEW_ROUNDS if FEW_ROUNDS * entry.estimate_ms <= budget_ms else 1
         allowed[entry] = max(few, min(share, MAX_ROUNDS))
     return allowed
 
