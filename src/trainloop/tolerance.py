@@ -90,6 +90,11 @@ FORMULA_SHRINK = 2.0**-16
 """``compare``: rounding shrinks by 2⁻²⁹ from float32 to float64, another formula does not shrink at all; what shrinks by more
 than this, about half way between the two on a logarithmic scale, is rounding."""
 
+OTHER_KERNEL_FACTOR = 128.0
+"""``compare``: a kernel that computes in float64 by another one (compiled for float32 alone) is acquitted by what that one does
+only up to so many times the floor, or what its error in float64 lets expect. Winograd in float32 comes to 20 floors; operands
+rounded to float16 to 1,000, and a wrong tap to a million."""
+
 CONVOLUTION_LARGEST_FACTOR = 4.0
 """``benchmark-conv --check``: how many times as large as an error in the 2-norm that of the worst element may be, relative to
 the largest element: among thousands, one errs by four standard deviations."""

@@ -21,7 +21,7 @@ from trainloop.config.schema import RunConfig
 from trainloop.data.pipeline import Batch
 from trainloop.device import choose_device, set_knobs
 from trainloop.stages import autograd_variant, build_stages, exact_variant
-from trainloop.stages.context import StageContext, Substitutes
+from trainloop.stages.context import USUAL_CONV, StageContext, Substitutes
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,8 @@ def of_config(
         optimizer_cases=optimizer_cases,
         by_autograd=by_autograd,
         decays=getattr(substitutes and substitutes.optimizer, "decays", True),
+        # A kernel of the user's may look at the dtype, and Winograd's compiled form is for float32.
+        other_kernels=("forward", "backward") if config.stages.conv != USUAL_CONV else (),
     )
 
 

@@ -3,7 +3,8 @@
 * The *oracle* is the reference itself, computing in float64 on the recorded inputs. How far the reference is from it is the
   reference's own error, the yardstick for everybody else's.
 * The *twin* is the candidate in float64. Where the two sides differ by rounding, oracle and twin agree to some 2⁻²⁹ of that;
-  where a formula differs, they differ as much as before.
+  where a formula differs, they differ as much as before. A twin by another kernel than the candidate's is believed only as
+  long as the candidate errs as such a twin lets expect.
 * The *noise* is what the reference makes of the same inputs with one thread, with the batch in another order, in another
   memory format.
 """
@@ -27,7 +28,7 @@ from trainloop.compare.record import Outputs, State, StepRecord
 from trainloop.compare.replay import replay, set_state
 from trainloop.data.pipeline import Batch
 from trainloop.errors import PluginError
-from trainloop.tolerance import ROUNDING_FACTOR
+from trainloop.tolerance import OTHER_KERNEL_FACTOR, ROUNDING_FACTOR
 
 Differs = Mapping[tuple[Stage, Key], Tensor | None]
 """the tensors whose bits differ → what the candidate has"""
@@ -36,6 +37,7 @@ REPEATED_WITHIN = 0.5
 FORGETFUL = (
     "a copy of it does something else than itself, so it remembers what the state of its optimizers does not hold"
 )
+OTHER_KERNEL = "not by the kernel that ran, which errs by far more than the one that takes its place there"
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,9 @@ def gather(
         except PluginError as error:
             refusal = f"{error.faults[0].what}: {error.faults[0].found}"
     noise, variants = _noise(record, *reference, stages)
+    for stage, key in _misleading(record, candidate[0].of, differing, oracle, twin, noise):
+        del twin[stage][key]
+        refusal = OTHER_KERNEL
     record.random_after.rewind()
     return Evidence(errors, oracle, twin, refusal, noise, variants)
 
@@ -174,6 +179,32 @@ def _is_far(record: StepRecord, oracle: Outputs, differing: Differs) -> bool:
         if largest_gap(value, exact) > ROUNDING_FACTOR * max(unit, largest_gap(reference, exact)):
             return True
     return False
+
+
+def _misleading(
+    record: StepRecord,
+    of: Implementation,
+    differing: Differs,
+    oracle: Outputs,
+    twin: Outputs,
+    noise: Mapping[Stage, Mapping[Key, float]],
+) -> list[tuple[Stage, Key]]:
+    """Return the tensors whose twin says nothing: it is by another kernel, and errs by less than that one's kind would.
+
+    What rounds errs 2²⁹ times as much in float32 as in float64; a candidate far above that, and far above the floor, has done
+    something else than its twin.
+    """
+    found = []
+    for (stage, key), value in differing.items():
+        exact, reference, double = (part.get(stage, {}).get(key) for part in (oracle, record.outputs, twin))
+        if stage not in of.other_kernels or exact is None or reference is None or double is None:
+            continue
+        eps = torch.finfo(reference.dtype if reference.is_floating_point() else torch.float32).eps
+        expected = largest_gap(double, exact) * eps / torch.finfo(torch.float64).eps
+        floor = max(eps * largest(reference), largest_gap(reference, exact), noise.get(stage, {}).get(key, 0.0))
+        if largest_gap(value, exact) > OTHER_KERNEL_FACTOR * max(expected, floor):
+            found.append((stage, key))
+    return found
 
 
 def _repeats(

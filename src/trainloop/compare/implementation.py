@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainloop.compare.key import Stage
 from trainloop.compare.names import Names, match_entries
 from trainloop.errors import TrainloopError, UsageError
 from trainloop.stages import Stages
@@ -48,6 +49,7 @@ class Implementation:
         by_autograd: makes it with forward, loss and backward by autograd; None where there is no way.
         decays: its optimizer knows weight decay.
         lr_factor: its own lr divided by the reference's.
+        other_kernels: stages in which float64 may be computed by other kernels than what it runs by.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Implementation:
     by_autograd: Callable[[], Implementation] | None = None
     decays: bool = True
     lr_factor: float = 1.0
+    other_kernels: tuple[Stage, ...] = ()
 
     def side(self, model: nn.Module | None = None, *, dtype: torch.dtype | None = None, exact: bool = False) -> Side:
         """Build a side over a copy of a model.
