@@ -9,6 +9,7 @@ import torch
 
 from trainloop.compare import compare
 from trainloop.compare.catalogue.calls import Deviating, right_backward, right_forward
+from trainloop.compare.catalogue.convolution import CONVOLUTION
 from trainloop.compare.catalogue.forward import FORWARD
 from trainloop.compare.catalogue.gradient import GRADIENT
 from trainloop.compare.wording import NO_CAUSE
@@ -26,7 +27,7 @@ def mode_of(deviation):
     return (cells["kind"], cells["forward"], cells["backward"]) if "kind" in cells else None
 
 
-OPERATIONS = [deviation for deviation in (*FORWARD, *GRADIENT) if mode_of(deviation) is not None]
+OPERATIONS = [deviation for deviation in (*FORWARD, *GRADIENT, *CONVOLUTION) if mode_of(deviation) is not None]
 
 
 def candidate_with(step, mode):

@@ -5,6 +5,7 @@ A deviation joins by a line in the table of its stage; ``fit.py`` holds each aga
 
 from __future__ import annotations
 
+from trainloop.compare.catalogue.convolution import CONVOLUTION
 from trainloop.compare.catalogue.forward import FORWARD
 from trainloop.compare.catalogue.gradient import GRADIENT
 from trainloop.compare.catalogue.loss import LOSS
@@ -12,6 +13,6 @@ from trainloop.compare.catalogue.optimizer import OPTIMIZER
 from trainloop.compare.catalogue.others import OTHERS
 from trainloop.compare.catalogue.scene import Deviation
 
-CATALOGUE: tuple[Deviation, ...] = (*OTHERS, *FORWARD, *LOSS, *GRADIENT, *OPTIMIZER)
+CATALOGUE: tuple[Deviation, ...] = (*OTHERS, *FORWARD, *LOSS, *GRADIENT, *CONVOLUTION, *OPTIMIZER)
 
 __all__ = ["CATALOGUE", "Deviation"]
