@@ -14,6 +14,10 @@ JOBS = [
     Job((3, 4, 9, 7), (8, 2, 3, 3), Geometry(ONES, ONES, ONES, 2)),
     Job((2, 3, 12, 12), (5, 3, 5, 3), Geometry((2, 1), (2, 0), ONES, 1)),
     Job((40, 32, 16, 16), (48, 32, 3, 3), Geometry(ONES, ONES, ONES, 1)),
+    # Several blocks of several groups, and blocks in which the padded images are nearly all: what a block leaves for the next
+    # counts, too.
+    Job((3, 32, 17, 40), (16, 8, 7, 7), Geometry(ONES, ONES, (1, 3), 4)),
+    Job((40, 320, 33, 40), (8, 40, 5, 2), Geometry((3, 1), (0, 0), ONES, 8)),
 ]
 SMALLEST = 4096
 """bytes that small tensors of numbers and indices may take besides"""

@@ -40,7 +40,8 @@ class Algorithm:
         grad_input: see ``GradInput``; grad_output (N, G·O, P, Q).
         grad_weight: see ``GradWeight``.
         refuses: job → the reason why it cannot be done, or None.
-        workspace: (job, direction) → bytes of memory beyond arguments and result, an upper bound.
+        workspace: (job, direction) → bytes of tensors beyond arguments and result, an upper bound; what a kernel of the
+            library takes for itself is not known, and not in it.
         multiplications: (job, direction) → how many it carries out, those of transforms left out.
         kernel: (job, direction) → what really runs, in a few words.
         lacks: directions that it does not have → what is missing, in one clause; none of the project's own lacks one.

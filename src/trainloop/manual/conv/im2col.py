@@ -72,8 +72,8 @@ def forward(
     weight_GMO = _weight_matrix(weight, groups).mT
     for images in _blocks(input.shape[0], weight_GMO, output_sizes):
         columns = _columns(input[images], kernel_size, stride, padding, dilation, groups)
-        product = torch.bmm(columns, weight_GMO)
-        output[images] = _from_matrix(product, output_sizes)
+        output[images] = _from_matrix(torch.bmm(columns, weight_GMO), output_sizes)
+        del columns  # else the next block's are written elsewhere, and this place leaves the cache
     return output if bias is None else output + bias.view(-1, *(1 for _axis in kernel_size))
 
 
@@ -98,10 +98,12 @@ def grad_input(
     result = new_image(tuple(input_shape), grad_output)
     weight_GOM = _weight_matrix(weight, groups)
     for images in _blocks(input_shape[0], weight_GOM, output_sizes):
-        rows = torch.bmm(_to_matrix(grad_output[images], groups), weight_GOM)
-        columns = _by_tap(rows, kernel_size, output_sizes)
-        padded = scatter_windows(columns, padded_sizes, stride, dilation, channels_innermost=True)
+        columns = torch.bmm(_to_matrix(grad_output[images], groups), weight_GOM)
+        padded = scatter_windows(
+            _by_tap(columns, kernel_size, output_sizes), padded_sizes, stride, dilation, channels_innermost=True
+        )
         result[images] = crop_spatial(padded, padding, tuple(input_shape[2:]))
+        del columns, padded
     return result
 
 
@@ -124,6 +126,7 @@ def grad_weight(
     for images in _blocks(input.shape[0], total_TGOM[0], output_sizes):
         columns = _columns(input[images], kernel_size, stride, padding, dilation, groups)
         _add_products(total_TGOM, _to_matrix(grad_output[images], groups), columns)
+        del columns
     taps_last = total_TGOM.sum(0).reshape(weight_shape[0], *kernel_size, weight_shape[1])
     return laid_out(taps_last.movedim(-1, 1).to(input.dtype), input)
 

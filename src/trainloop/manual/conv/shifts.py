@@ -141,11 +141,11 @@ def _blocks(job: Job, direction: str) -> Iterator[slice]:
 
 
 def _workspace(job: Job, direction: str) -> int:
-    """Return the bytes of a block: the padded images, a slice and a product with a copy each; and of a weight for each tap."""
+    """Return the bytes of a block (padded images and those before, a slice and a product with copies) and of the weights."""
     del direction
     padded, cut, output = _elements_of_image(job)
     weight = torch.Size(job.weight_shape).numel()
-    return (_images(job) * (padded + 3 * cut + 3 * output) + 3 * weight) * job.dtype.itemsize
+    return (_images(job) * (2 * padded + 3 * cut + 3 * output) + 3 * weight) * job.dtype.itemsize
 
 
 SHIFTS = Algorithm("shifts", forward, grad_input, grad_weight, _workspace)
