@@ -24,8 +24,14 @@ def test_another_device_has_no_peak_of_one_thread(report):
     machine = report().machine
     other = {**machine, "peaks": {**machine["peaks"], "gemm_gflops_one_thread": None}, "load_average": None}
     found = facts(report(machine=other))
-    assert found["peaks"].startswith("product of matrices 100 with 2 (float32)")
+    assert found["peaks"].startswith("product of matrices 100 GFLOP/s (float32)")
     assert "load" not in found["machine"]
+
+
+def test_one_thread_is_one(report):
+    found = facts(report(machine={**report().machine, "threads": 1}))
+    assert "· 1 thread ·" in found["machine"]
+    assert found["peaks"].startswith("product of matrices 50 GFLOP/s with one thread (float32)")
 
 
 @pytest.mark.parametrize(

@@ -24,16 +24,19 @@ def facts(report: Report) -> dict[str, str]:
     """Return what a report opens with, by name."""
     machine, settings = report.machine, report.settings
     versions, peaks = machine["versions"], machine["peaks"]
-    one = peaks["gemm_gflops_one_thread"]
-    alone = "" if one is None else f"{whole(one)} GFLOP/s with one thread, "
+    one, threads = peaks["gemm_gflops_one_thread"], machine["threads"]
+    products = f"{whole(peaks['gemm_gflops'])} GFLOP/s"
+    if one is not None:
+        more = f", {whole(peaks['gemm_gflops'])} with {threads}" if threads > 1 else ""
+        products = f"{whole(one)} GFLOP/s with one thread{more}"
     kept = "kept in the process" if machine["keep_freed_memory"] else "returned to the system"
     load = machine["load_average"]
     busy = "" if load is None else f" · load {load:.1f} at the start"
     return {
-        "machine": f"{machine['device']} · {machine['device_name']} · {machine['threads']} threads · "
+        "machine": f"{machine['device']} · {machine['device_name']} · {threads} thread{'' if threads == 1 else 's'} · "
         f"{machine['cpu_capability']}{busy}",
         "versions": f"torch {versions['torch']} · oneDNN {versions['onednn']} · trainloop {versions['trainloop']}",
-        "peaks": f"product of matrices {alone}{whole(peaks['gemm_gflops'])} with {peaks['threads']} ({peaks['dtype']}) · "
+        "peaks": f"product of matrices {products} ({peaks['dtype']}) · "
         f"copy {whole(peaks['copy_gb_s'])} GB/s read and written",
         "measured": f"{settings['dtype']} · {settings['layout']}, the built-ins in both layouts · calls in turns, with new "
         f"operands each · freed memory {kept}",
