@@ -33,6 +33,12 @@ REFUSED = {
         "padding (=(1, 1, 1)) must be one number, or one",
     ),
     "groups of 0": ((INPUT, WEIGHT, PLAIN._replace(groups=0)), "groups (=0) must be at least 1"),
+    "half a stride": (
+        (INPUT, WEIGHT, PLAIN._replace(stride=(1, 1.5))),
+        "stride (=(1, 1.5)) must be a whole number along every spatial axis",
+    ),
+    "no padding": ((INPUT, WEIGHT, PLAIN._replace(padding=(None, 0))), "padding (=(None, 0)) must be a whole number"),
+    "groups as a fraction": ((INPUT, WEIGHT, PLAIN._replace(groups=2.0)), "groups (=2.0) must be a whole number"),
     "groups and in_channels": (
         (INPUT, WEIGHT, PLAIN._replace(groups=3)),
         "in_channels (=4) must be divisible by groups (=3): 4 = 1·3 + 1",
@@ -64,7 +70,7 @@ def test_what_does_not_fit_is_refused_with_its_numbers(job, message):
 
 @pytest.mark.parametrize(("job", "_message"), REFUSED.values(), ids=REFUSED)
 def test_the_library_refuses_the_same(job, _message):
-    with pytest.raises(RuntimeError):
+    with pytest.raises((RuntimeError, TypeError)):
         F.conv2d(torch.zeros(job[0]), torch.zeros(job[1]), None, *job[2])
 
 

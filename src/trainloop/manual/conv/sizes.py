@@ -42,7 +42,7 @@ def check_job(job: Job) -> None:
 
 
 def check_geometry(geometry: Geometry) -> None:
-    """Refuse numbers that are too small, or not one for each spatial axis.
+    """Refuse numbers that are too small, not whole, or not one for each spatial axis.
 
     Args:
         geometry: any numbers.
@@ -57,10 +57,19 @@ def check_geometry(geometry: Geometry) -> None:
             raise ConvShapeError(
                 f"{name} (={numbers}) must be one number, or one for each of the {num_axes} spatial axes"
             )
+        if not all(map(_is_whole, numbers)):
+            raise ConvShapeError(f"{name} (={numbers}) must be a whole number along every spatial axis")
         if any(number < least for number in numbers):
             raise ConvShapeError(f"{name} (={numbers}) must be at least {least} along every spatial axis")
+    if not _is_whole(geometry.groups):
+        raise ConvShapeError(f"groups (={geometry.groups!r}) must be a whole number")
     if geometry.groups < 1:
         raise ConvShapeError(f"groups (={geometry.groups}) must be at least 1")
+
+
+def _is_whole(number: object) -> bool:
+    """Return whether Python takes it as an index: an int, one of another library, or one of make_fx's symbols for it."""
+    return hasattr(number, "__index__")
 
 
 def check_axes(
