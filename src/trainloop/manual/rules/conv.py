@@ -2,9 +2,8 @@
 
 ``aten`` calls the library's kernels: ``conv2d`` forward and ``convolution_backward`` for the gradients, with a mask of those
 that somebody needs. Which algorithm they run, the library decides by shape, layout and machine. ``formula`` is
-:mod:`trainloop.manual.conv.im2col`: matrix products on a written-out copy of all windows, which costs K · P / X times the
-input in extra memory (nine times for 3 × 3) while it runs, in each direction. Both save the weight, and the input only
-where the weight learns.
+:mod:`trainloop.manual.conv.im2col`: matrix products on a written-out copy of the windows of a few images at a time. Both
+save the weight, and the input only where the weight learns.
 
     y[n, o, p] = bias[o] + Σ_(c, k) weight[o, c, k] · x[n, c, p · stride + k · dilation − padding]
     grad_weight[o, c, k] = Σ_(n, p) grad_output[n, o, p] · x[n, c, p · stride + k · dilation − padding]
