@@ -154,6 +154,7 @@ def _backward(name: str, *ways: Backward) -> Deviation:
 CONVOLUTION: tuple[Deviation, ...] = (
     _forward("taps at an edge of the kernel missing", *(_edge_forward(axis, index) for axis, index in EDGES)),
     _forward("border of a convolution left out (windows that meet padding)", _border_left_out, _border_is_bias),
+    _forward("last outputs of a convolution missing (tiles that do not divide it)", *map(_end_left_out, (-1, -2))),
     _forward(
         "windows of a convolution shifted (all padding on one side)", _shifted(to_end=True), _shifted(to_end=False)
     ),

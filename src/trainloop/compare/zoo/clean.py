@@ -15,11 +15,13 @@ from torch import nn
 from trainloop.compare.api import TrainingStep
 from trainloop.compare.implementation import CANDIDATE
 from trainloop.compare.zoo.fault import Pair, Side, formulas
+from trainloop.compare.zoo.faults_of_kernels import by_algorithm
 from trainloop.compare.zoo.faults_of_losses import one_hot_mse
 from trainloop.compare.zoo.nets import BATCH_SIZE, batches, cnn, dropout_net, mlp, plain_cnn, residual_net
 from trainloop.config.schema import ModelConfig
 from trainloop.manual import RULES, losses
 from trainloop.manual.clip import clip_grad_norm
+from trainloop.manual.conv import CONV2D
 from trainloop.manual.optim import OPTIMIZERS, Optimizer
 from trainloop.manual.optim.compiled import CompiledForm
 from trainloop.manual.optim.fast import FastForm
@@ -70,6 +72,8 @@ def clean_pairs() -> Iterator[Clean]:
     for name in OPTIMIZERS:
         yield from _of_optimizer(name)
     yield from _SAME
+    for name in CONV2D:
+        yield from _of_convolution(name)
     for name in MODELS:
         yield Clean(
             f"{name}: autograd and the tape", partial(_own_model, name), name in ("small_cnn", "resnet20"), None
@@ -122,6 +126,20 @@ def _twin(name: str, settings: dict[str, Any]) -> Callable[[Any], Any]:
 def _over_net(name: str, reference: Callable[[Any], Any], candidate: Callable[[Any], Any]) -> Pair:
     net = mlp(bias=False) if name == "muon" else cnn()
     return Pair(TrainingStep(net, reference), TrainingStep(net, candidate))
+
+
+# Convolutions
+
+
+def _of_convolution(name: str) -> Iterator[Clean]:
+    """Yield a network for each algorithm that it can do alone, and one whose strides it may leave to the library."""
+    for net, order in ((plain_cnn, name), (cnn, f"{name},aten")):
+        if name == "aten" and net is cnn:
+            continue
+        title = "autograd and the tape with stages.conv"
+        yield Clean(
+            f"{title}={order}", partial(by_algorithm, order, net=net), short=net is plain_cnn and name != "loops"
+        )
 
 
 # Whole networks

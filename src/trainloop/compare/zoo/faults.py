@@ -5,6 +5,7 @@ from __future__ import annotations
 from trainloop.compare.zoo import (
     faults_of_adam,
     faults_of_convolutions,
+    faults_of_kernels,
     faults_of_layers,
     faults_of_losses,
     faults_of_norms,
@@ -21,6 +22,7 @@ FAULTS: tuple[Fault, ...] = (
     *faults_of_losses.FAULTS,
     *faults_of_sums.FAULTS,
     *faults_of_convolutions.FAULTS,
+    *faults_of_kernels.FAULTS,
     *faults_of_norms.FAULTS,
     *faults_of_layers.FAULTS,
     *faults_of_optimizers.FAULTS,
