@@ -17,6 +17,7 @@ from trainloop.errors import (
     InterruptedRunError,
     ModelError,
     NonFiniteError,
+    PluginError,
     ResourceError,
     UsageError,
 )
@@ -90,6 +91,50 @@ def test_both_modes_give_the_same_weights_and_the_same_metrics(finished, tmp_pat
 def without_times(folder):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in lines]
+
+
+KERNEL = """
+import torch
+from torch.nn import grad
+
+def fast(*arguments):
+    return torch.conv2d(*arguments)
+
+def fast_grad_input(grad_output, weight, input_shape, *geometry):
+    return grad.conv2d_input(input_shape, weight, grad_output, *geometry)
+
+def fast_grad_weight(grad_output, input, weight_shape, *geometry):
+    return grad.conv2d_weight(input, weight_shape, grad_output, *geometry)
+
+def raises(*arguments):
+    raise ValueError("out of luck")
+"""
+
+
+def test_a_kernel_of_ones_own_trains_and_its_run_is_evaluated_without_it(tmp_path):
+    file = tmp_path / "my.py"
+    file.write_text(KERNEL, encoding="utf-8")
+    name = f"{file}:fast"
+    summary = train(config_of(mode="manual", stages={"conv": name}), run_dir=tmp_path / "own", plugins=[file])
+    assert {which for by in summary.convolutions.values() for which in by.values()} == {name}
+    file.unlink()
+    assert evaluate_run(read_run(tmp_path / "own"), print).accuracy == summary.test_accuracy
+
+
+def test_a_kernel_of_ones_own_needs_the_command_lines_leave(tmp_path):
+    file = tmp_path / "my.py"
+    file.write_text(KERNEL, encoding="utf-8")
+    with pytest.raises(PluginError, match="a config alone never runs a file"):
+        train(config_of(mode="manual", stages={"conv": f"{file}:fast"}), run_dir=tmp_path / "own")
+
+
+def test_a_kernel_that_raises_ends_a_training_with_its_line(tmp_path):
+    file = tmp_path / "my.py"
+    file.write_text(KERNEL, encoding="utf-8")
+    config = config_of(mode="manual", stages={"conv": f"{file}:raises,aten"})
+    with pytest.raises(PluginError, match="raised in forward of n8 c3") as caught:
+        train(config, run_dir=tmp_path / "own", plugins=[file])
+    assert caught.value.faults[0].where == f"{file}:{len(KERNEL.splitlines())}"
 
 
 def test_what_is_logged_and_timed_does_not_change_the_weights(finished, tmp_path):

@@ -38,6 +38,17 @@ class Broken(torch.optim.SGD):
 class Failing(torch.optim.SGD):
     def step(self):
         raise ArithmeticError("out of luck")
+
+
+def raises(*arguments):
+    raise ValueError("no luck")
+
+
+def lonely(*arguments):
+    return torch.conv2d(*arguments)
+
+
+lonely_grad_weight = lonely
 """
 
 
@@ -175,6 +186,17 @@ def equal_verdict():
         (["--candidate-optimizer", "mine.py:Brokn"], ["the file has no Brokn", "did you mean Broken?"]),
         (["--candidate-optimizer", "Broken"], ["--candidate-optimizer", "found: Broken", "path/to/file.py:name"]),
         (["--candidate-loss", "no.py:loss"], ["no.py: there is no such file"]),
+        (
+            ["--candidate-conv", "winogrd"],
+            ["no such algorithm for convolution", "found: winogrd", "did you mean winograd?"],
+        ),
+        (["--candidate-conv", "mine.py:lonely"], ["mine.py has no lonely_grad_input", "mine.py:lonely,aten"]),
+        (
+            ["--candidate-conv", "mine.py:raises,aten"],
+            ["mine.py:raises raised in forward", "found: ValueError: no luck"],
+        ),
+        (["--candidate", "mode=builtin", "--candidate-conv", "fft"], ["stages.conv chooses within the manual path"]),
+        (["--set", "stages.conv=mine.py:f"], ["a config alone never runs a file", "--plugin mine.py"]),
         (["--config", "no.yaml"], ["there is no such config file", "no.yaml"]),
         (["--json", "."], ["--json: a folder stands where the file would go", "found: ."]),
         (["--curves", "picture.jpg"], ["--curves: the picture is a PNG", "found: picture.jpg", "FILE.png"]),
@@ -270,6 +292,23 @@ def test_the_parts_of_the_page_get_the_verdicts_of_the_page(folder, arguments, v
     done = called(*arguments, *FAST, "--no-cases", "--quiet")
     # A model as small as this one leaves nothing to round at times.
     assert done.stdout.startswith(verdict.upper().partition(" ")[0]), (done.stdout, done.exception)
+
+
+@pytest.mark.parametrize(("arguments", "verdict"), commands("Convolutions"), ids=str)
+def test_the_convolutions_of_the_page_get_the_verdicts_of_the_page(folder, arguments, verdict):
+    (folder / "kernel.py").write_text(block("python", "Convolutions"), encoding="utf-8")
+    done = called(*arguments, *FAST, "--no-cases", "--quiet")
+    assert done.stdout.startswith(verdict.upper()), (done.stdout, done.exception)
+
+
+def test_a_wrong_kernel_of_the_page_is_different_as_the_page_says(folder):
+    text = block("python", "Convolutions")
+    (folder / "kernel.py").write_text(text.replace("weight.flip(2, 3).transpose", "weight.transpose"), encoding="utf-8")
+    done = called("--candidate-conv", "kernel.py:taps", *FAST, "--no-cases", "--set", "threads=1")
+    assert done.exit_code == 1
+    for line in block("text", "Convolutions").splitlines():
+        # The floor and the residual are rounding, of this machine.
+        assert re.split(r" against a floor| \(residual", line)[0] in done.stdout
 
 
 def test_the_python_of_the_page_runs():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trainloop.compare.settings import Plugins, default_candidate, describe_sides, split_settings
-from trainloop.errors import ConfigError, UsageError
+from trainloop.compare.settings import Plugins, default_candidate, describe_sides, order_of, split_settings
+from trainloop.errors import ConfigError, StageError, UsageError
 
 
 def message(error):
@@ -120,3 +120,34 @@ def test_what_both_must_have_in_common_is_named_with_both_values(option, key, mi
 def test_a_config_that_is_missing_is_named():
     with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
         describe_sides(Path("nowhere.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [
+        ("winograd", "winograd,aten"),
+        ("my.py:f, fft", "my.py:f,fft,aten"),
+        ("im2col,aten", "im2col,aten"),
+        ("auto", "auto"),
+    ],
+)
+def test_what_an_algorithm_does_not_support_is_the_librarys_by_name(text, order):
+    assert order_of(text) == order
+
+
+def test_an_algorithm_for_convolutions_makes_the_candidate_manual_and_stands_in_its_title():
+    sides = describe_sides(None, plugins=Plugins(conv="winograd"))
+    assert (sides.candidate.mode, sides.candidate.stages.conv) == ("manual", "winograd,aten")
+    assert sides.reference.stages.conv == "aten"
+    assert (sides.reference_title, sides.candidate_title) == ("builtin", "manual, stages.conv=winograd,aten")
+
+
+def test_an_algorithm_of_the_config_stands_in_the_title_of_the_side_that_it_acts_in():
+    sides = describe_sides(None, ["stages.conv=fft"])
+    assert (sides.reference_title, sides.candidate_title) == ("builtin", "manual, stages.conv=fft")
+
+
+def test_an_algorithm_for_a_builtin_candidate_is_refused():
+    with pytest.raises(StageError) as error:
+        describe_sides(None, candidate="mode=builtin", plugins=Plugins(conv="winograd"))
+    assert "stages.conv chooses within the manual path, but the forward is builtin" in message(error)

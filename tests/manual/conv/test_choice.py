@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -79,3 +81,28 @@ def test_a_job_in_words():
     assert job().text == "n128 c64 o64 h16 k3 p1"
     odd = Job((2, 4, 5, 6), (8, 2, 3, 1), Geometry((2, 1), (0, 1), (2, 2), 2))
     assert odd.text == "n2 c4 o8 h5 w6 k3 l1 s2x1 p0x1 d2 g2"
+
+
+def test_a_direction_that_an_algorithm_lacks_is_the_next_ones():
+    own = dataclasses.replace(CONV2D["im2col"], name="own", lacks={"grad_input": "it has no grad_input"})
+    table = {**CONV2D, "own": own}
+    assert Choice("own,aten", table)(job(), "forward").name == "own"
+    assert Choice("own,aten", table)(job(), "grad_input").name == "aten"
+    with pytest.raises(UnsupportedConvError, match="it has no grad_input"):
+        Choice("own", table)(job(), "grad_input")
+
+
+def test_a_copy_in_float64_is_done_by_the_algorithm_of_the_run_or_not_at_all():
+    single = dataclasses.replace(
+        CONV2D["im2col"], name="single", refuses=lambda job: None if job.dtype == torch.float32 else "float32 alone"
+    )
+    double, table = job(dtype=torch.float64), {**CONV2D, "single": single}
+    assert Choice("single,aten", table)(double, "forward").name == "aten"
+    with pytest.raises(UnsupportedConvError, match="'single' cannot do this convolution: float32 alone"):
+        Choice("single,aten", table, decide_as=torch.float32)(double, "forward")
+    assert Choice("winograd,aten", table, decide_as=torch.float32)(double, "forward").name == "winograd"
+
+
+def test_a_copy_in_float64_of_auto_is_done_by_what_is_fastest_in_float32():
+    chosen = Choice("auto", CONV2D, decide_as=torch.float32)(job(dtype=torch.float64), "forward")
+    assert chosen is fastest(job(), "forward")

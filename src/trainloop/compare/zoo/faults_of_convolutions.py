@@ -132,7 +132,7 @@ FAULTS: tuple[Fault, ...] = (
         r"grad of conv[12]\.weight",
         "grad_weight",
         TAPS,
-        f"{TAPS} / input.shape[0]",
+        f"({TAPS} / input.shape[0])",
         UNKNOWN,
     ),
     conv(
