@@ -74,7 +74,8 @@ def forward(
         columns = _columns(input[images], kernel_size, stride, padding, dilation, groups)
         output[images] = _from_matrix(torch.bmm(columns, weight_GMO), output_sizes)
         del columns  # else the next block's are written elsewhere, and this place leaves the cache
-    return output if bias is None else output + bias.view(-1, *(1 for _axis in kernel_size))
+    # In place: a sum of its own would be a second output, and no blocks would bound it.
+    return output if bias is None else output.add_(bias.view(-1, *(1 for _axis in kernel_size)))
 
 
 def grad_input(
@@ -217,8 +218,19 @@ def _workspace(job: Job, direction: str) -> int:
     images = images_a_block(num, columns * job.dtype.itemsize, COLUMN_BYTES)
     padded = [size + 2 * pad for size, pad in zip(job.input_shape[2:], job.geometry.padding, strict=True)]
     block = 2 * columns + 2 * out_channels * height * width + 3 * job.input_shape[1] * math.prod(padded)
-    weights = (2 + torch.get_num_threads() if direction == GRAD_WEIGHT else 3) * math.prod(job.weight_shape)
-    return images * block * job.dtype.itemsize + weights * max(job.dtype.itemsize, torch.float32.itemsize)
+    return images * block * job.dtype.itemsize + _bytes_of_weights(job, direction)
+
+
+def _bytes_of_weights(job: Job, direction: str) -> int:
+    """Return the bytes of what is as large as the weight: copies, and the sums of grad_weight, one for each thread.
+
+    What a half type adds to a sum is there twice: as the product, and in the type of the sum.
+    """
+    size, sums = max(job.dtype.itemsize, torch.float32.itemsize), torch.get_num_threads()
+    if direction != GRAD_WEIGHT:
+        return 3 * size * math.prod(job.weight_shape)
+    added = job.dtype.itemsize + size if job.dtype in HALF_TYPES else 0
+    return ((2 + sums) * size + sums * added) * math.prod(job.weight_shape)
 
 
 IM2COL = Algorithm("im2col", forward, grad_input, grad_weight, workspace=_workspace)

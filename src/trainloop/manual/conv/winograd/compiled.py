@@ -126,7 +126,9 @@ def grad_weight(grad_output: Tensor, input: Tensor, padding: Sizes) -> Tensor:
 
 
 def workspace(case: Case, direction: str) -> int:
-    """Return the bytes that a call needs beside arguments and result."""
+    """Return the bytes that a call needs beside arguments and result; none without images, which nothing is planned for."""
+    if not case.num:
+        return 0
     found = kernels()
     lanes = 16 if isinstance(found, CompilerError) else found.lanes
     return 4 * plan(case, direction, torch.get_num_threads(), lanes).floats
