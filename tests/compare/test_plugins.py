@@ -93,6 +93,21 @@ def test_without_plugins_nothing_is_replaced():
     assert substitutes.rules is RULES
 
 
+def test_a_kernel_for_convolutions_is_imported_by_its_whole_name(file):
+    conv = load_substitutes(Plugins(conv=f"winograd,{file}:lonely,aten")).conv
+    assert list(conv) == [f"{file}:lonely"]
+
+
+def test_a_kernel_that_cannot_train_is_refused_with_the_option(file):
+    text = refused(load_substitutes, Plugins(conv=f"{file}:lonely"))
+    assert text.startswith(f"--candidate-conv: {file}:lonely cannot train a network: mine.py has no lonely_grad_input")
+
+
+def test_a_kernel_of_the_config_needs_the_command_lines_leave(file):
+    assert "a config alone never runs a file" in refused(load_substitutes, Plugins(), [], f"{file}:lonely,aten")
+    assert list(load_substitutes(Plugins(), [file], f"{file}:lonely,aten").conv) == [f"{file}:lonely"]
+
+
 def test_a_loss_is_imported(file):
     loss = load_substitutes(Plugins(loss=f"{file}:cross_entropy")).loss
     assert loss(torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64)).item() == pytest.approx(1.386294)
