@@ -85,6 +85,58 @@ def test_gradients_have_the_shapes_of_what_they_belong_to():
     assert im2col.grad_weight(grad_output, x, weight.shape, *geometry).shape == weight.shape
 
 
+def in_each_direction(geometry, layout):
+    x, weight = (tensor.contiguous(memory_format=layout) for tensor in tensors(geometry[3]))
+    y = im2col.forward(x, weight, drawn(8, seed=2), *geometry)
+    grad_output = drawn(*y.shape, seed=3).contiguous(memory_format=layout)
+    grad_input = im2col.grad_input(grad_output, weight, x.shape, *geometry)
+    return y, grad_input, im2col.grad_weight(grad_output, x, weight.shape, *geometry)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=["channels_last", "nchw"])
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_blocks_of_one_image_make_the_same_result(monkeypatch, geometry, layout):
+    whole = in_each_direction(geometry, layout)
+    monkeypatch.setattr(im2col, "COLUMN_BYTES", 1)
+    for found, expected in zip(in_each_direction(geometry, layout), whole, strict=True):
+        assert found.is_contiguous(memory_format=layout)
+        assert close(found, expected, "gradient")
+
+
+def test_no_argument_is_written_to():
+    """The bias is added in place: to the output, and to nothing that was given."""
+    x, weight, bias = drawn(2, 4, 5, 5), drawn(8, 4, 1, 1, seed=1), drawn(8, seed=2)
+    given = [tensor.clone() for tensor in (x, weight, bias)]
+    for tensor in (x, x.contiguous(memory_format=torch.channels_last)):
+        im2col.forward(tensor, weight, bias, (1, 1), (0, 0), (1, 1), 1)
+    assert all(torch.equal(now, before) for now, before in zip((x, weight, bias), given, strict=True))
+
+
+@pytest.mark.parametrize(("num_axes", "library"), [(1, F.conv1d), (3, F.conv3d)], ids=["one axis", "three axes"])
+def test_any_number_of_axes(monkeypatch, num_axes, library):
+    x, weight, bias = drawn(3, 4, *(6, 5, 7)[:num_axes]), drawn(6, 2, *(3, 2, 3)[:num_axes], seed=1), drawn(6, seed=2)
+    geometry = ((2, 1, 2)[:num_axes], (1, 0, 1)[:num_axes], (1, 2, 1)[:num_axes], 2)
+    monkeypatch.setattr(im2col, "COLUMN_BYTES", 1)
+    leaves = [tensor.clone().requires_grad_() for tensor in (x, weight)]
+    expected = library(*leaves, bias, *geometry)
+    grad_output = drawn(*expected.shape, seed=3)
+    assert close(im2col.forward(x, weight, bias, *geometry), expected.detach(), "output")
+    found = (
+        im2col.grad_input(grad_output, weight, x.shape, *geometry),
+        im2col.grad_weight(grad_output, x, weight.shape, *geometry),
+    )
+    for one, other in zip(found, torch.autograd.grad(expected, leaves, grad_output), strict=True):
+        assert close(one, other, "gradient")
+
+
+def test_no_images_make_no_output_and_no_gradient():
+    x, weight, geometry = drawn(0, 4, 5, 5), drawn(8, 4, 3, 3), GEOMETRIES["padded"]
+    y = im2col.forward(x, weight, drawn(8, seed=2), *geometry)
+    assert y.shape == (0, 8, 7, 5)
+    assert im2col.grad_input(y, weight, x.shape, *geometry).shape == x.shape
+    assert torch.equal(im2col.grad_weight(y, x, weight.shape, *geometry), torch.zeros_like(weight))
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("threads", [2, 3, 4])
 def test_shares_of_the_rows_add_up_to_grad_weight(monkeypatch, threads, groups):

@@ -15,9 +15,10 @@ elements, which copy fast, and the product comes out as channels_last has it. Te
 the way in and out.
 
 Cost: N · P · G · O · C · K multiplications in each direction, taps on padding counted. Extra memory: the columns, K · P / X
-times the input (9 times for 3 × 3 with stride 1), for a block of images: what is written is multiplied while it is still
-in the cache. Nothing of it is saved, so the backward writes them out again. Grouped convolutions become G small products;
-with one channel a group (depthwise) these are matrix-vector products and slow.
+times the input (9 times for 3 × 3 with stride 1), for a block of images: 5 MiB of them, or one image's if that is more. What
+is written is multiplied while it is still in the cache. Nothing of it is saved, so the backward writes them out again. The
+weight is copied, and grad_weight has a sum as large for each thread. Grouped convolutions become G small products; with one
+channel a group (depthwise) these are matrix-vector products and slow.
 
 Numerical caveat: sums of C · K products in the order of the matrix library; grad_weight adds the sums of blocks, those of
 half types in float32, and of one group those of each thread, so that its last bits change with their number. No limits: any
