@@ -10,7 +10,6 @@ Problems are written in words, ``n128 c64 o256 h15 k3 p1``: a letter and its num
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +18,7 @@ from trainloop.errors import UsageError
 from trainloop.manual.conv import Geometry, Job, TransposedGeometry, TransposedJob
 from trainloop.manual.conv.sizes import check_divisible, check_job
 from trainloop.manual.conv.transpose.sizes import check_transposed_job
+from trainloop.manual.conv.words import in_words
 from trainloop.manual.errors import ConvShapeError
 from trainloop.manual.windows import Sizes
 
@@ -70,19 +70,8 @@ class Problem:
 
     def text(self) -> str:
         """Return the problem in words, which ``parse_words`` reads."""
-        num, channels, *sizes = self.input_shape
-        words = [TRANSPOSE] if self.transposed else []
-        words += [f"n{num}", f"c{channels}", f"o{self.out_channels}"]
-        words += _axes("hw", sizes) + _axes("kl", self.weight_shape[2:])
-        stride, padding, dilation = self.geometry.stride, self.geometry.padding, self.geometry.dilation
-        numbers = [("s", stride, 1), ("p", padding, 0)]
-        if isinstance(self.geometry, TransposedGeometry):
-            numbers.append(("op", self.geometry.output_padding, 0))
-        for letter, pair, usual in (*numbers, ("d", dilation, 1)):
-            if any(number != usual for number in pair):
-                words.append(letter + "x".join(map(str, pair if len({*pair}) > 1 else pair[:1])))
-        words += [f"g{self.geometry.groups}"] if self.geometry.groups > 1 else []
-        return " ".join(words + ([BIAS] if self.bias else []))
+        words = in_words(self.input_shape, self.out_channels, self.weight_shape[2:], **self.geometry._asdict())
+        return " ".join([*([TRANSPOSE] if self.transposed else []), words, *([BIAS] if self.bias else [])])
 
 
 def checked(problem: Problem, where: str, text: str, out_channels: int) -> Problem:
@@ -114,7 +103,3 @@ def checked(problem: Problem, where: str, text: str, out_channels: int) -> Probl
             help=rest or "`trainloop benchmark-conv --list` shows problems that do",
         ) from error
     return problem
-
-
-def _axes(letters: str, sizes: Sequence[int]) -> list[str]:
-    return [f"{letters[0]}{sizes[0]}"] + ([f"{letters[1]}{sizes[1]}"] if sizes[1] != sizes[0] else [])

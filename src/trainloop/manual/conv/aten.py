@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainloop.manual.conv.algorithm import Algorithm
 from trainloop.manual.conv.job import Job
+from trainloop.manual.conv.layout import new_image
 from trainloop.manual.windows import Sizes
 
 
@@ -43,9 +44,7 @@ def grad_input(
 ) -> Tensor:
     """Return grad_input, of input_shape, for grad_output (N, G·O, P, Q) and weight (G·O, C, K, L)."""
     # The kernel asks an input that it does not read for its shape and layout.
-    last = grad_output.is_contiguous(memory_format=torch.channels_last) and not grad_output.is_contiguous()
-    layout = torch.channels_last if last else torch.contiguous_format
-    input = torch.empty(input_shape, dtype=grad_output.dtype, device=grad_output.device, memory_format=layout)
+    input = new_image(input_shape, grad_output)
     return _backward(grad_output, input, weight, (stride, padding, dilation, groups), (True, False, False))[0]
 
 

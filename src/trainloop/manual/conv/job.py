@@ -7,13 +7,13 @@ Source: Dumoulin & Visin 2016, arXiv:1603.07285, for the arithmetic of shapes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from trainloop.manual.conv.words import in_words
 from trainloop.manual.windows import Sizes, num_positions
 
 FORWARD, GRAD_INPUT, GRAD_WEIGHT = DIRECTIONS = ("forward", "grad_input", "grad_weight")
@@ -78,20 +78,8 @@ class Job:
 
     @property
     def text(self) -> str:
-        """``n128 c64 o256 h15 k3 p1``: total channels, then what differs from stride 1, padding 0, dilation 1, groups 1."""
-        num, channels, *sizes = self.input_shape
-        stride, padding, dilation, groups = self.geometry
-        words = [
-            f"n{num}",
-            f"c{channels}",
-            f"o{self.weight_shape[0]}",
-            *_axes("hw", sizes),
-            *_axes("kl", self.kernel_size),
-        ]
-        for letter, pair, usual in (("s", stride, 1), ("p", padding, 0), ("d", dilation, 1)):
-            if any(number != usual for number in pair):
-                words.append(letter + "x".join(map(str, pair if len({*pair}) > 1 else pair[:1])))
-        return " ".join(words + ([f"g{groups}"] if groups > 1 else []))
+        """The job in words, such as ``n128 c64 o256 h15 k3 p1``; ``words.py`` says what they mean."""
+        return in_words(self.input_shape, self.weight_shape[0], self.kernel_size, **self.geometry._asdict())
 
     @property
     def direct_multiplications(self) -> int:
@@ -99,7 +87,3 @@ class Job:
         num, out_channels, height, width = self.output_shape
         _, channels, rows, columns = self.weight_shape
         return num * out_channels * height * width * channels * rows * columns
-
-
-def _axes(letters: str, sizes: Sequence[int]) -> list[str]:
-    return [f"{letters[0]}{sizes[0]}"] + ([f"{letters[1]}{sizes[1]}"] if sizes[1] != sizes[0] else [])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from trainloop.manual.conv.layout import new_image
 from trainloop.manual.conv.transpose.algorithm import TransposedAlgorithm
 from trainloop.manual.conv.transpose.job import TransposedGeometry
 from trainloop.manual.windows import Sizes
@@ -43,9 +44,7 @@ def grad_input(
 ) -> Tensor:
     """Return grad_input, of input_shape, for grad_output (N, G·O, P, Q) and weight (G·C, O, K, L)."""
     # The kernel asks an input that it does not read for its shape and layout.
-    input = grad_output.new_empty(input_shape)
-    if grad_output.is_contiguous(memory_format=torch.channels_last):
-        input = input.to(memory_format=torch.channels_last)
+    input = new_image(input_shape, grad_output)
     geometry = TransposedGeometry(stride, padding, output_padding, groups, dilation)
     return _backward(grad_output, input, weight, geometry, (True, False, False))[0]
 

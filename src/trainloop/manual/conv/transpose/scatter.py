@@ -32,7 +32,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from trainloop.manual.conv.layout import memory_format
+from trainloop.manual.conv.layout import grouped, memory_format
 from trainloop.manual.conv.transpose.algorithm import TransposedAlgorithm
 from trainloop.manual.conv.transpose.job import TransposedGeometry, TransposedJob, transposed_sizes
 from trainloop.manual.windows import Sizes, crop_spatial, pad_spatial
@@ -68,14 +68,14 @@ def forward(
         y, shape (N, G·O, Y…), in the memory format of ``input``.
     """
     geometry = TransposedGeometry(stride, padding, output_padding, groups, dilation)
-    x, w = _grouped(input, groups), _grouped_weight(weight, groups)
+    x, w = grouped(input, groups), _grouped_weight(weight, groups)
     sizes, kernel_size = tuple(input.shape[2:]), tuple(weight.shape[2:])
     uncropped = transposed_sizes(sizes, kernel_size, geometry._replace(padding=(0,) * len(padding)))
     total = input.new_zeros((input.shape[0], groups * weight.shape[1], *uncropped))
     total = total.contiguous(memory_format=memory_format(input))
     for tap, reached in _taps(sizes, kernel_size, stride, dilation):
         added = torch.einsum("gco,ngc...->ngo...", w[tap], x)
-        _grouped(total, groups)[reached] += added
+        grouped(total, groups)[reached] += added
     output = crop_spatial(total, padding, transposed_sizes(sizes, kernel_size, geometry))
     if bias is not None:
         output = output + bias.view(-1, *(1 for _axis in sizes))
@@ -105,10 +105,10 @@ def grad_input(
         dilation: as in :func:`forward`.
     """
     del output_padding
-    g, w = _grouped(pad_spatial(grad_output, padding), groups), _grouped_weight(weight, groups)
+    g, w = grouped(pad_spatial(grad_output, padding), groups), _grouped_weight(weight, groups)
     grad = grad_output.new_zeros(input_shape).contiguous(memory_format=memory_format(grad_output))
     for tap, reached in _taps(tuple(input_shape[2:]), tuple(weight.shape[2:]), stride, dilation):
-        _grouped(grad, groups).add_(torch.einsum("gco,ngo...->ngc...", w[tap], g[reached]))
+        grouped(grad, groups).add_(torch.einsum("gco,ngo...->ngc...", w[tap], g[reached]))
     return grad
 
 
@@ -135,18 +135,12 @@ def grad_weight(
         dilation: as in :func:`forward`.
     """
     del output_padding
-    g, x = _grouped(pad_spatial(grad_output, padding), groups), _grouped(input, groups)
+    g, x = grouped(pad_spatial(grad_output, padding), groups), grouped(input, groups)
     x = x.flatten(3)
     grad = input.new_empty(weight_shape)
     for tap, reached in _taps(tuple(input.shape[2:]), tuple(weight_shape[2:]), stride, dilation):
         _grouped_weight(grad, groups)[tap] = torch.einsum("ngcx,ngox->gco", x, g[reached].flatten(3))
     return grad
-
-
-def _grouped(image: Tensor, groups: int) -> Tensor:
-    """(N, G·C, X…) → (N, G, C, X…), a view in either memory format."""
-    num, channels, *sizes = image.shape
-    return image.view(num, groups, channels // groups, *sizes)
 
 
 def _grouped_weight(weight: Tensor, groups: int) -> Tensor:

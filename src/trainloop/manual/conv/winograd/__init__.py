@@ -36,6 +36,7 @@ from torch import Tensor
 
 from trainloop.manual.conv.algorithm import Algorithm
 from trainloop.manual.conv.job import FORWARD, GRAD_INPUT, GRAD_WEIGHT, Job
+from trainloop.manual.conv.layout import laid_out
 from trainloop.manual.conv.winograd import compiled, eager
 from trainloop.manual.conv.winograd.plan import Case, num_points, tile_sizes
 from trainloop.manual.conv.winograd.points import TAPS
@@ -73,10 +74,10 @@ def forward(
     del stride, dilation
     form = _form(input)
     if groups == 1:
-        return _laid_out(form.forward(input, weight, bias, padding), input)
+        return laid_out(form.forward(input, weight, bias, padding), input)
     biases = [None] * groups if bias is None else bias.chunk(groups)
     each = zip(input.chunk(groups, 1), weight.chunk(groups), biases, strict=True)
-    return _laid_out(torch.cat([form.forward(x, w, b, padding) for x, w, b in each], 1), input)
+    return laid_out(torch.cat([form.forward(x, w, b, padding) for x, w, b in each], 1), input)
 
 
 def grad_input(
@@ -96,9 +97,9 @@ def grad_input(
     del stride, dilation, input_shape
     form = _form(grad_output)
     if groups == 1:
-        return _laid_out(form.grad_input(grad_output, weight, padding), grad_output)
+        return laid_out(form.grad_input(grad_output, weight, padding), grad_output)
     each = zip(grad_output.chunk(groups, 1), weight.chunk(groups), strict=True)
-    return _laid_out(torch.cat([form.grad_input(dy, w, padding) for dy, w in each], 1), grad_output)
+    return laid_out(torch.cat([form.grad_input(dy, w, padding) for dy, w in each], 1), grad_output)
 
 
 def grad_weight(
@@ -161,12 +162,6 @@ def kernel(job: Job, direction: str) -> str:
 def _form(tensor: Tensor) -> ModuleType:
     """Return the module of the fast form, or of the readable one where the fast one cannot be had."""
     return compiled if compiled.why_not(tensor.dtype, tensor.device.type) is None else eager
-
-
-def _laid_out(result: Tensor, like: Tensor) -> Tensor:
-    """Return the result in the memory format of ``like``."""
-    last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
-    return result.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def _pair(numbers: Sizes) -> str:

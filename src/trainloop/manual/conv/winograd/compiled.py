@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from trainloop.manual.compiler import FUSED, chosen_compiler, library
+from trainloop.manual.conv.layout import new_image
 from trainloop.manual.conv.winograd.plan import STREAM_BYTES, Case, plan
 from trainloop.manual.conv.winograd.points import POINTS, SUBSETS, TAPS, transforms, transposed, weight_transform
 from trainloop.manual.conv.winograd.straight_line import cpp_function
@@ -194,10 +195,7 @@ def _fake_forward(input: Tensor, weight: Tensor, bias: Tensor | None, padding: l
 
 def _fake_grad_weight(grad_output: Tensor, input: Tensor, padding: list[int]) -> Tensor:
     del padding
-    last = input.is_contiguous(memory_format=torch.channels_last) and not input.is_contiguous()
-    layout = torch.channels_last if last else torch.contiguous_format
-    shape = (grad_output.shape[1], input.shape[1], TAPS, TAPS)
-    return torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=layout)
+    return new_image((grad_output.shape[1], input.shape[1], TAPS, TAPS), input)
 
 
 def _loaded() -> Kernels:

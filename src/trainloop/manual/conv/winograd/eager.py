@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainloop.manual.conv.layout import laid_out
 from trainloop.manual.conv.winograd.plan import tile_sizes
 from trainloop.manual.conv.winograd.points import SUBSETS, TAPS, Matrix, transforms, weight_transform
 from trainloop.manual.windows import Sizes, windows
@@ -68,7 +69,7 @@ def forward(input: Tensor, weight: Tensor, bias: Tensor | None, padding: Sizes) 
             place.copy_(tiles.flatten(4).flatten(2, 3)[:, :, : place.shape[2], : place.shape[3]])
     if bias is not None:
         y_NOPQ += bias.view(-1, 1, 1)
-    return y_NOPQ.to(memory_format=_format(input))
+    return laid_out(y_NOPQ, input)
 
 
 def grad_input(grad_output: Tensor, weight: Tensor, padding: Sizes) -> Tensor:
@@ -100,7 +101,7 @@ def grad_weight(grad_output: Tensor, input: Tensor, padding: Sizes) -> Tensor:
             z_ijTO = _grad_points(grad_output[images], rows, columns)
             i, j = torch.meshgrid(_points(rows), _points(columns), indexing="ij")
             s_ijCO[i, j] += torch.matmul(v_ijTC.mT, z_ijTO)
-    return torch.einsum("ik,jl,ijco->ockl", g, g, s_ijCO).contiguous(memory_format=_format(input))
+    return laid_out(torch.einsum("ik,jl,ijco->ockl", g, g, s_ijCO), input)
 
 
 def workspace(num: int, channels: int, out_channels: int, sizes: Sizes, itemsize: int) -> int:
@@ -170,8 +171,3 @@ def _slice(run: Run) -> slice:
 
 def _tensor(matrix: Matrix, like: Tensor) -> Tensor:
     return torch.tensor([[float(entry) for entry in row] for row in matrix], dtype=like.dtype, device=like.device)
-
-
-def _format(input: Tensor) -> torch.memory_format:
-    last = input.is_contiguous(memory_format=torch.channels_last) and not input.is_contiguous()
-    return torch.channels_last if last else torch.contiguous_format
