@@ -99,7 +99,9 @@ def set_knobs(config: RunConfig) -> dict[str, Any]:
     torch.manual_seed(config.seed)
     if strict:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
-    torch.use_deterministic_algorithms(strict)
+    # Setting it loads the compiler, more than a second of it, so it is left alone where it is right.
+    if torch.are_deterministic_algorithms_enabled() != strict:
+        torch.use_deterministic_algorithms(strict)
     torch.backends.cudnn.deterministic = strict
     torch.backends.cudnn.benchmark = not seeded
     return knobs(config)
