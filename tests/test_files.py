@@ -53,7 +53,7 @@ def test_what_the_disk_refuses_is_said_and_the_old_file_stays(tmp_path, monkeypa
     def refuse(_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(files.os, "fsync", refuse)
+    monkeypatch.setattr(files.operations, "fsync", refuse)
     with pytest.raises(ResourceError, match=text) as caught:
         files.write_bytes(target, b"newer")
     assert caught.value.exit_code == 6
@@ -66,7 +66,7 @@ def test_a_full_disk_names_the_bytes_needed_and_free(tmp_path, monkeypatch):
     def refuse(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", refuse)
+    monkeypatch.setattr(files.operations, "fsync", refuse)
     with pytest.raises(ResourceError, match=r"found: 5 bytes needed, [\d,]+ bytes free"):
         files.write_bytes(tmp_path / "a.bin", b"12345")
 

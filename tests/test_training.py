@@ -344,7 +344,7 @@ def test_a_flipped_bit_in_the_weights_is_noticed(finished, tmp_path, position):
 
 
 def test_a_disk_without_room_for_the_results_is_refused_before_the_first_step(tmp_path, monkeypatch):
-    monkeypatch.setattr("trainloop.files.free_bytes", lambda _: 400_000)
+    monkeypatch.setattr("trainloop.files.refusal.free_bytes", lambda _: 400_000)
     with pytest.raises(ResourceError, match="no space left for the results") as caught:
         train(config_of(), run_dir=tmp_path / "r")
     assert "found: 400,000 bytes free" in str(caught.value)

@@ -422,7 +422,7 @@ def test_a_full_disk_does_not_lose_the_verdict(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(trainloop.files, "publish", full)
+    monkeypatch.setattr(trainloop.files.operations, "fsync", full)
     verdict = compare(*steps(), batches(), cases=False, reproduction=tmp_path / "one")
     assert verdict.verdict == "different"
     assert verdict.reproduction == ""

@@ -1,0 +1,112 @@
+"""Whole files: a hidden sibling is written, flushed to the disk, renamed, and the folder's entry is flushed too."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainloop.files import operations
+from trainloop.files.refusal import writing
+
+TEMPORARY_SUFFIX = ".tmp"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file: temporary sibling, fsync, replace, fsync of the folder.
+
+    Raises:
+        ResourceError: the disk is full, read-only, or the folder may not be written.
+    """
+    with writing(path, needed=len(content)):
+        make_parents(path)
+        temporary = beside(path)
+        try:
+            write_new(temporary, content)
+            operations.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                operations.unlink(temporary)
+            raise
+        sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole UTF-8 file with line feeds as line ends; see :func:`write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet, and flush it to the disk."""
+    descriptor = operations.create(path)
+    try:
+        write_all(descriptor, content)
+        operations.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write every byte, however few the system takes at a time."""
+    view = memoryview(content)
+    while view:
+        view = view[operations.write(descriptor, view) :]
+
+
+def beside(path: Path) -> Path:
+    """Return a hidden name beside ``path`` that nobody else has."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+
+
+def make_parents(path: Path) -> None:
+    """Make the folder that ``path`` is to stand in, and those above it."""
+    missing = [parent for parent in path.parents if not parent.exists()]
+    for parent in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            operations.mkdir(parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, so that a rename survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        operations.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def staged_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder under a hidden name and give it its own at the end: it appears with all its files or not at all.
+
+    Args:
+        path: the folder to be; nothing stands there yet.
+
+    Yields:
+        the hidden folder beside it, empty; files are put into it by :func:`write_new`.
+
+    Raises:
+        ResourceError: the disk is full, read-only, or may not be written.
+    """
+    with writing(path):
+        make_parents(path)
+        temporary = beside(path)
+        operations.mkdir(temporary)
+        try:
+            yield temporary
+            sync_folder(temporary)
+            operations.rename_folder(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                remove_flat_folder(temporary)
+            raise
+        sync_folder(path.parent)
+
+
+def remove_flat_folder(folder: Path) -> None:
+    """Remove a folder and the files in it; one that holds a further folder is an error."""
+    for file in sorted(folder.iterdir()):
+        operations.unlink(file)
+    operations.rmdir(folder)
