@@ -311,7 +311,7 @@ def test_full_disk_is_named_and_what_arrived_stays(server, tmp_path, monkeypatch
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.files.AppendFile, "_write_all", refuse)
+    monkeypatch.setattr(module.files.operations, "write", refuse)
     with pytest.raises(ResourceError, match="no space left to write"):
         get(server, tmp_path)
 
