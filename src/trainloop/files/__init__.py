@@ -5,7 +5,7 @@ What the disk refuses becomes a ResourceError that names the path, the bytes nee
 All of it is made of the few calls in ``operations.py``.
 """
 
-from trainloop.files import operations
+from trainloop.files import operations, refusal
 from trainloop.files.append import AppendFile
 from trainloop.files.folders import LOCK_NAME, is_held, make_folder, make_new_folder, one_writer, remove_if_unused
 from trainloop.files.refusal import free_bytes, require_space, writing
@@ -20,6 +20,7 @@ __all__ = [
     "make_new_folder",
     "one_writer",
     "operations",
+    "refusal",
     "remove_flat_folder",
     "remove_if_unused",
     "require_space",

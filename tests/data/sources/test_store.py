@@ -82,7 +82,7 @@ def test_one_import_at_a_time(tmp_path, tiny, copy):
 
 
 def test_too_little_space_is_said_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(disk, "free_bytes", lambda _: 1_234_567)
+    monkeypatch.setattr(disk.refusal, "free_bytes", lambda _: 1_234_567)
     with pytest.raises(ResourceError, match="not enough space for CIFAR-10") as caught:
         check_space(tmp_path, 184_380_000)
     assert "1,234,567 bytes free" in str(caught.value)
