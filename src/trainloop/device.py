@@ -32,7 +32,12 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise _missing(name, "no device that torch knows") from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise _missing(name, f"{device.type}, which trainloop does not use")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise _missing(name, "torch finds no cuda device on this machine")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

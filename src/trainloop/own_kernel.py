@@ -227,6 +227,8 @@ def _refuses(module: ModuleType, file: Path, name: str) -> Callable[[Job | Trans
             torch.empty(shape, dtype=job.dtype, device=job.device) for shape in (job.input_shape, job.weight_shape)
         )
         reason = supports(input, weight, *job.geometry)
-        return None if reason is None else str(reason)
+        if reason is not None and not isinstance(reason, str):
+            raise TypeError(f"{name}_supports returns None, or the reason why not as a text; it returned {reason!r}")
+        return reason
 
     return refuses

@@ -117,3 +117,9 @@ def test_an_output_padding_as_large_as_the_stride_is_refused():
 def test_a_padding_that_leaves_nothing_is_refused_with_the_arithmetic():
     fault = refused("transpose n2 c4 o8 h1 k3 p2")
     assert "(H − 1)·s − 2·p + d·(k − 1) + output_padding + 1 = (1 − 1)·1 − 2·2 + 1·(3 − 1) + 0 + 1 = -1" in fault.what
+
+
+@pytest.mark.parametrize("text", ["n1 c64 o256 h15 k3 g128", "transpose n1 c4 o4 h15 k3 g8"])
+def test_more_groups_than_channels_are_refused_for_that(text):
+    with pytest.raises(UsageError, match="groups"):
+        parse_words(text)

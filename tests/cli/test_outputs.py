@@ -44,3 +44,13 @@ def test_what_goes_where():
     assert printed(files) == "json"
     assert printed({"--json": None, "--markdown": "-"}) == "markdown"
     assert printed({"--json": "a.json"}) == ""
+
+
+def test_a_device_is_not_replaced():
+    with pytest.raises(UsageError, match="a device or a pipe stands where the file would go"):
+        check_outputs({"--json": "/dev/null"}, {})
+
+
+def test_two_outputs_do_not_swallow_each_other(tmp_path):
+    with pytest.raises(UsageError, match="two outputs go to the same file"):
+        check_outputs({"--json": str(tmp_path / "a"), "--markdown": str(tmp_path / "a")}, {})

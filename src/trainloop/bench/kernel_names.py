@@ -94,7 +94,7 @@ def kernels_in(text: str) -> str:
         if "onednn_verbose" not in fields[0] or "exec" not in fields:
             continue
         primitive, kernel = [*fields[fields.index("exec") + 2 :], "", ""][:2]
-        if primitive in ("convolution", "deconvolution") and kernel not in ("", *found):
+        if primitive in ("convolution", "deconvolution") and kernel.strip("?") and kernel not in found:
             found.append(kernel)
     return " + ".join(found)
 

@@ -9,13 +9,18 @@ import torch
 
 from trainloop.bench.contestants import AnyJob
 from trainloop.bench.operands import NUM_SETS, result_shape
+from trainloop.bench.oracle import column_bytes, images_at_once
 from trainloop.report.format import size
 
 NUM_LAYOUTS = 2
+USABLE = 0.75
+"""of the free memory"""
 
 
 def needed_bytes(job: AnyJob, direction: str) -> int:
-    """Return what operands, right results and a result take, for both layouts; workspaces come on top.
+    """Return what operands, right results and a result take, for both layouts, and what the oracle takes in float64.
+
+    Workspaces come on top.
 
     Args:
         job: what is to be computed.
@@ -25,7 +30,10 @@ def needed_bytes(job: AnyJob, direction: str) -> int:
     result = math.prod(result_shape(job, direction))
     operands = sum(map(math.prod, shapes)) - result
     of_a_layout = job.dtype.itemsize * ((NUM_SETS + 2) * operands + (NUM_SETS + 2) * result)
-    return NUM_LAYOUTS * of_a_layout + 8 * NUM_SETS * result
+    oracle = 8 * (sum(map(math.prod, shapes)) + result) + 2 * column_bytes(job) * min(
+        images_at_once(job), job.input_shape[0]
+    )
+    return NUM_LAYOUTS * of_a_layout + 8 * NUM_SETS * result + oracle
 
 
 def too_large(job: AnyJob, direction: str, workspace: int = 0) -> str | None:
@@ -37,7 +45,8 @@ def too_large(job: AnyJob, direction: str, workspace: int = 0) -> str | None:
         workspace: bytes that come on top.
     """
     needed, free = needed_bytes(job, direction) + workspace, free_bytes(job.device)
-    if free is None or needed <= free:
+    # What is freed stays in the process, in pieces that do not always fit what comes next.
+    if free is None or needed <= USABLE * free:
         return None
     return f"it needs about {size(needed)} of memory, and {size(free)} are free"
 

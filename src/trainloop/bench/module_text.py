@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from typing import Any
 
 from torch import nn
@@ -15,6 +16,7 @@ from trainloop.bench.problem import Problem, checked
 from trainloop.config.suggest import nearest
 from trainloop.errors import UsageError
 from trainloop.manual.conv import Geometry, TransposedGeometry
+from trainloop.manual.conv.padding import MODES
 from trainloop.manual.windows import Sizes, per_axis
 
 WHERE, INPUT = "--problem", "--input"
@@ -75,7 +77,8 @@ def parse_shape(text: str) -> Sizes:
 def _call(text: str) -> tuple[str, ast.Call]:
     """Return the name of the module and the call."""
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        # A model prints each of its modules behind its name.
+        tree = ast.parse(re.sub(r"^\s*\(\w+\):\s*", "", text).strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise _wrong(f"this is not the text of a module: {reason}", text) from error
@@ -112,8 +115,8 @@ def _bound(name: str, call: ast.Call, text: str) -> dict[str, Any]:
 
 
 def _value(node: ast.expr) -> Any:
-    """Return a plain value; a module prints ``padding=same`` of itself without quotation marks."""
-    if isinstance(node, ast.Name) and node.id in PADDINGS:
+    """Return a plain value; a module prints ``padding=same`` and ``padding_mode=reflect`` without quotation marks."""
+    if isinstance(node, ast.Name) and node.id in (*PADDINGS, *MODES):
         return node.id
     return ast.literal_eval(node)
 
@@ -161,11 +164,11 @@ def _problem(shape: Sizes, given: dict[str, Any], pairs: dict[str, Any], text: s
             expected=f"{INPUT} N,{channels},H,W",
         )
     if "output_padding" in pairs:
-        weight_shape = (channels, out_channels // groups, *kernel_size)
+        weight_shape = (channels, max(out_channels // groups, 1), *kernel_size)
         transposed = TransposedGeometry(stride, padding, pairs["output_padding"], groups, dilation)
         return checked(Problem(shape, weight_shape, transposed, bias), where, found, out_channels)
     padding = _in_numbers(padding, kernel_size, stride, dilation, text)
-    weight_shape = (out_channels, channels // groups, *kernel_size)
+    weight_shape = (out_channels, max(channels // groups, 1), *kernel_size)
     return checked(
         Problem(shape, weight_shape, Geometry(stride, padding, dilation, groups), bias), where, found, out_channels
     )

@@ -51,6 +51,10 @@ def _in_float64(tensor: Tensor) -> Tensor:
 
 def images_at_once(job: Job | TransposedJob) -> int:
     """Return for how many images the columns take no more than ``COLUMN_BYTES``; one at least."""
+    return max(1, COLUMN_BYTES // max(1, column_bytes(job)))
+
+
+def column_bytes(job: Job | TransposedJob) -> int:
+    """Return how many bytes the columns of one image take, in float64."""
     windows = job.convolution.output_sizes if isinstance(job, TransposedJob) else job.output_sizes
-    of_one = 8 * math.prod(job.weight_shape[1:]) * math.prod(windows)
-    return max(1, COLUMN_BYTES // max(1, of_one))
+    return 8 * math.prod(job.weight_shape[1:]) * math.prod(windows)

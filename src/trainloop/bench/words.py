@@ -87,14 +87,17 @@ def _problem(numbers: dict[str, Sizes], *, transposed: bool, bias: bool) -> Prob
     stride, padding, dilation = (
         numbers.get(letter, (usual, usual)) for letter, usual in (("s", 1), ("p", 0), ("d", 1))
     )
-    # The channels of one group; where groups does not divide, or is 0, the check that comes next says so.
+    # The channels of one group, one at least; where groups does not divide, or is 0, the check that comes next says so.
     parts = max(groups, 1)
     if transposed:
-        weight_shape = (one("c"), one("o") // parts, *kernel_size)
+        weight_shape = (one("c"), max(one("o") // parts, 1), *kernel_size)
         more = numbers.get("op", (0, 0))
         return Problem(input_shape, weight_shape, TransposedGeometry(stride, padding, more, groups, dilation), bias)
     return Problem(
-        input_shape, (one("o"), one("c") // parts, *kernel_size), Geometry(stride, padding, dilation, groups), bias
+        input_shape,
+        (one("o"), max(one("c") // parts, 1), *kernel_size),
+        Geometry(stride, padding, dilation, groups),
+        bias,
     )
 
 

@@ -60,7 +60,11 @@ Chart = Annotated[
 ]
 TimeBudget = Annotated[
     float | None,
-    typer.Option("--time-budget", metavar="SECONDS", help="For everything; 6 a problem and direction without."),
+    typer.Option(
+        "--time-budget",
+        metavar="SECONDS",
+        help="For all; 6 a problem and direction without. Everybody is called five times, however small.",
+    ),
 ]
 Check = Annotated[
     bool, typer.Option("--check", help="Instead: correctness alone, over corner cases and drawn ones, no times.")

@@ -59,7 +59,7 @@ def run_and_show(settings: Settings, outputs: BenchmarkOutputs) -> int:
 
     Raises:
         PluginError: the file of a user's own kernel.
-        ResourceError: a file that could not be written; what was measured has been printed.
+        ResourceError: a file that could not be written, what was measured having been printed; or no problem fits into memory.
         InterruptedRunError: after what was measured has been printed and written.
     """
     from trainloop.bench.run import Listener, run
@@ -76,6 +76,12 @@ def run_and_show(settings: Settings, outputs: BenchmarkOutputs) -> int:
             found=f"{len(report.rows)} rows measured before it",
             help="they are above, and in the files that were asked for" if report.rows else "",
             exit_code=interruption.exit_code,
+        )
+    if report.rows and all(row.ok is None for row in report.rows):
+        raise ResourceError(
+            "nothing could be measured",
+            found=report.rows[0].reason,
+            help="choose a smaller problem, or another machine",
         )
     return 1 if report.failures else 0
 
@@ -104,8 +110,10 @@ class _Progress:
         self._open = False
         file = named_files(self._outputs.files).get("--json")
         if file is not None:
-            # What is measured stays, even if the system ends the process.
-            _write(file, _text("json", report).encode())
+            # What is measured stays, even if the system ends the process. A file that cannot be written is said at the end,
+            # when the rows stand on the screen.
+            with contextlib.suppress(TrainloopError):
+                _write(file, _text("json", report).encode())
 
     def break_line(self) -> None:
         """End a line that was begun and interrupted."""

@@ -21,6 +21,8 @@ DEFAULT_SUITE, TRANSPOSED_SUITE = "cifar", "transpose"
 LAYOUTS = ("channels_last", "nchw")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 CHECK_CASES = 200
+MAX_THREADS = 1024
+"""of an operation; the system ends a process that asks for very many more"""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Request:
         )
 
     def check_numbers(self) -> None:
-        """Refuse numbers that are too small.
+        """Refuse numbers that are too small, and more threads than any machine has.
 
         Raises:
             UsageError: naming the first of them.
@@ -112,6 +114,10 @@ class Request:
                 raise UsageError(
                     f"{option} is too small", where=option, found=f"{value:g}", expected=f"{least} or more"
                 )
+        if self.threads is not None and self.threads > MAX_THREADS:
+            raise UsageError(
+                "--threads is too large", where="--threads", found=f"{self.threads}", expected=f"{MAX_THREADS} or less"
+            )
 
     def found_problems(self) -> list[tuple[Problem, str]]:
         """Return the problems of the suites, then the single ones, each once, with where it comes from.
@@ -208,6 +214,10 @@ def named(texts: Sequence[str], known: Iterable[str], option: str, what: str) ->
         UsageError: one of them is not known; with the nearest that is.
     """
     names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+    if texts and not names:
+        raise UsageError(
+            f"{option} names nothing", where=option, found=repr(",".join(texts)), expected=f"some of {', '.join(known)}"
+        )
     return [one_of(name, known, option, what) for name in dict.fromkeys(names)]
 
 

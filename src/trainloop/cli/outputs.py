@@ -20,7 +20,7 @@ def check_outputs(files: Mapping[str, str | None], pictures: Mapping[str, tuple[
         pictures: the endings that an option's file may have, without the dot.
 
     Raises:
-        UsageError: a file is a folder or has the wrong ending, or two outputs go to standard output.
+        UsageError: a file is a folder, a device or a pipe, or has the wrong ending, or two outputs go to one place.
     """
     printed = [option for option in NAMES if files.get(option) == STANDARD_OUTPUT]
     if len(printed) > 1:
@@ -42,6 +42,21 @@ def check_outputs(files: Mapping[str, str | None], pictures: Mapping[str, tuple[
     for option, name in named_files(files).items():
         if Path(name).is_dir():
             raise UsageError("a folder stands where the file would go", where=option, found=name, expected="a file")
+        if Path(name).exists() and not Path(name).is_file():
+            raise UsageError(
+                "a device or a pipe stands where the file would go, and would be replaced",
+                where=option,
+                found=name,
+                expected="a file, or - for standard output",
+            )
+    paths = [Path(name).absolute() for name in named_files(files).values()]
+    if len(set(paths)) < len(paths):
+        raise UsageError(
+            "two outputs go to the same file",
+            where=", ".join(named_files(files)),
+            found=", ".join(named_files(files).values()),
+            expected="a file for each",
+        )
 
 
 def named_files(files: Mapping[str, str | None]) -> dict[str, str]:

@@ -44,8 +44,8 @@ LARGE = Job((128, 64, 32, 32), (64, 64, 3, 3), Geometry((1, 1), (1, 1), (1, 1), 
 
 def test_a_long_job_is_refused_with_its_time_and_the_way_to_do_it():
     assert LOOPS.refuses(LARGE) == (
-        "4,831,838,208 products would take about 28 minutes, and the limit is 10 s; to do it all the same: --force, or "
-        "`with loops.time_limit(math.inf):`"
+        "4,831,838,208 products would take about 28 minutes, and the limit is 10 s; to do it all the same: "
+        "`with loops.time_limit(math.inf):`, or --force of benchmark-conv"
     )
 
 

@@ -57,7 +57,7 @@ def refuses(job: Job) -> str | None:
         return None
     return (
         f"{job.direct_multiplications:,} products would take about {_in_words(seconds)}, and the limit is "
-        f"{_limit_s.get():g} s; to do it all the same: --force, or `with loops.time_limit(math.inf):`"
+        f"{_limit_s.get():g} s; to do it all the same: `with loops.time_limit(math.inf):`, or --force of benchmark-conv"
     )
 
 
