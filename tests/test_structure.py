@@ -66,6 +66,8 @@ def test_no_two_packages_import_each_other():
         ("models", {"errors", "files", "config", "data", "plugin"}),
         ("stages", {"errors", "config", "manual"}),
         ("loop", {"errors", "config", "data", "stages"}),
+        ("interruption", {"errors"}),
+        ("checkpoint", {"errors", "files", "config", "interruption", "loop", "stages"}),
         ("report", {"errors", "files", "loop", "estimate"}),
         (
             "compare",

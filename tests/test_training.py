@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -49,7 +50,15 @@ def test_the_package_offers_train():
 
 def test_a_run_folder_explains_itself(finished):
     folder, summary = finished
-    names = {"config.yaml", "env.json", "metrics.jsonl", "summary.json", "weights.safetensors", "curves.png"}
+    names = {
+        "config.yaml",
+        "env.json",
+        "metrics.jsonl",
+        "summary.json",
+        "weights.safetensors",
+        "curves.png",
+        "checkpoints",
+    }
     assert {file.name for file in folder.iterdir() if not file.name.startswith(".")} == names
     assert read_json(folder / "summary.json") == json.loads(json.dumps(summary.as_dict()))
     assert read_json(folder / "env.json").keys() == {"versions", "hardware", "knobs", "git", "data"}
@@ -260,7 +269,7 @@ class Interrupt:
 
 
 def test_an_interrupted_run_says_what_is_kept(tmp_path):
-    with pytest.raises(InterruptedRunError, match="no weights are saved") as caught:
+    with pytest.raises(InterruptedRunError, match="no checkpoint yet") as caught:
         train(config_of(), run_dir=tmp_path / "r", sinks=[Interrupt()])
     assert str(tmp_path / "r") in str(caught.value)
     assert (tmp_path / "r" / "metrics.jsonl").read_text().count("\n") >= 1
@@ -332,8 +341,7 @@ def test_a_run_without_weights_or_with_a_damaged_file_is_refused(finished, tmp_p
 @pytest.mark.parametrize("position", [-1, -1000])
 def test_a_flipped_bit_in_the_weights_is_noticed(finished, tmp_path, position):
     folder, _ = finished
-    for file in folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     content = bytearray((folder / "weights.safetensors").read_bytes())
     content[position] ^= 1
     (tmp_path / "weights.safetensors").write_bytes(content)

@@ -105,9 +105,10 @@ def build_training(config: RunConfig, announce: Announce, plugins: Sequence[Path
     torch.manual_seed(config.seed)
     span = run_span(config, pipeline.num_batches)
     context = StageContext(model, config, device, substitutes=substitutes)
+    stages = build_stages(context)
     training = Training(
         model=model,
-        stages=build_stages(context),
+        stages=stages,
         lr=build_schedule(config.schedule, span, config.optimizer.lr),
         span=span,
         epoch_batches=pipeline.epoch,
@@ -118,6 +119,8 @@ def build_training(config: RunConfig, announce: Announce, plugins: Sequence[Path
         average=WeightAverage(model, config.train.ema_decay, AVERAGE[config.mode]) if config.train.ema_decay else None,
         device=device,
         clock=StageClock(device, config.log.timing_every),
+        optimizers=context.optimizers,
+        scaler=context.scaler,
         convolutions=context.convolutions,
     )
     return training, dataset

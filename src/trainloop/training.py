@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from trainloop import __version__
 from trainloop.build import build_training, num_epochs
+from trainloop.checkpoint.capture import Origin, capture, restore
+from trainloop.checkpoint.keeper import CheckpointKeeper
+from trainloop.checkpoint.layout import Best, Machine, Resumed, Saved
+from trainloop.checkpoint.store import CheckpointStore
 from trainloop.config import dump_yaml, load_config
+from trainloop.config.interval import parse_interval
 from trainloop.config.schema import RunConfig
 from trainloop.data.dataset import Dataset
 from trainloop.device import choose_device, device_name, environment, peak_memory_mib, set_knobs
 from trainloop.errors import InterruptedRunError, ModelError, ResourceError
-from trainloop.files import AppendFile, require_space
-from trainloop.loop.events import Broadcast, RunFinished, RunStarted, Sink
+from trainloop.files import AppendFile, require_space, write_bytes
+from trainloop.interruption import Control, listening
+from trainloop.loop.events import Broadcast, Event, RunFinished, RunStarted, Sink
+from trainloop.loop.progress import Progress
 from trainloop.loop.trainer import Outcome, Training, run_training
 from trainloop.models import parameter_count
 from trainloop.report.curves import History, curves_png
 from trainloop.report.format import count, percent
-from trainloop.report.json_lines import MetricsFile
-from trainloop.report.run_folder import RunFolder, open_run_folder
+from trainloop.report.json_lines import MetricsFile, read_events
+from trainloop.report.run_folder import RunFolder
 from trainloop.report.summary import Summary
 from trainloop.report.weights import weights_bytes, weights_sha256
+from trainloop.resume import AUTO, Start, admit, find_start, open_run
 from trainloop.stages import refuse_without_effect, stage_modes
 from trainloop.stages.context import USUAL_CONV
 
@@ -39,10 +50,14 @@ def train(
     plugins: Sequence[str | Path] = (),
     sinks: Sequence[Sink] = (),
     announce: Callable[[str], None] = lambda _: None,
+    resume: str = AUTO,
+    allow_changed: bool = False,
+    command: str = "",
 ) -> Summary:
     """Train a model, use the test set once, and write the run folder.
 
-    Sets the threads, seeds and determinism of this process as the config says.
+    Sets the threads, seeds and determinism of this process as the config says. While it trains, Ctrl-C and SIGTERM save and
+    end the run, SIGUSR1 saves; the same call goes on from the last checkpoint to the bits of a run without a break.
 
     Args:
         config: a validated config, or the path of a YAML file.
@@ -51,6 +66,10 @@ def train(
         plugins: Python files that ``model.name`` may name a class of.
         sinks: where the run's events go, besides the run folder.
         announce: told in one line what takes time before the training begins.
+        resume: ``auto`` goes on with an unfinished run of this config, in ``run_dir`` or of this name; ``none`` begins anew;
+            else the path of a run folder, or of a checkpoint.
+        allow_changed: go on from a checkpoint of a run that differs.
+        command: that started this run, for the message of an interruption.
 
     Returns:
         The summary, which is also in the run folder as ``summary.json``.
@@ -60,32 +79,68 @@ def train(
     """
     resolved = config if isinstance(config, RunConfig) else load_config(Path(config)).config
     stem = name or ("run" if isinstance(config, RunConfig) else Path(config).stem)
+    files, asked_dir = [Path(plugin) for plugin in plugins], Path(run_dir) if run_dir else None
+    control = Control()
     refuse_without_effect(resolved)
     set_knobs(resolved)
     with (
+        listening(control),
         torch_faults(resolved),
-        open_run_folder(Path(run_dir) if run_dir else None, f"{stem}-{resolved.mode}") as folder,
+        open_run(resume, asked_dir, f"{stem}-{resolved.mode}", resolved, announce) as (folder, checkpoint),
     ):
-        training, dataset = build_training(resolved, announce, [Path(plugin) for plugin in plugins])
-        return train_in_folder(resolved, training, dataset, folder, sinks)
+        start = find_start(folder, checkpoint, resolved, announce)
+        training, dataset = build_training(resolved, announce, files)
+        origin = Origin(
+            resolved.model_dump(mode="json"), machine(training.device), dataset.digest, plugin_digests(files)
+        )
+        if start.saved is not None:
+            start = admit(start, origin, allow_changed=allow_changed)
+        return train_in_folder(
+            RunParts(resolved, training, dataset, start, origin, control), sinks, announce, command=command
+        )
+
+
+@dataclass(frozen=True)
+class RunParts:
+    """A run that is built, in a folder that is held.
+
+    Args:
+        config: of the run.
+        training: its parts.
+        dataset: its images.
+        start: where it begins.
+        origin: what a checkpoint says of it.
+        control: what it is asked from outside.
+    """
+
+    config: RunConfig
+    training: Training
+    dataset: Dataset
+    start: Start
+    origin: Origin
+    control: Control
 
 
 def train_in_folder(
-    config: RunConfig, training: Training, dataset: Dataset, folder: RunFolder, sinks: Sequence[Sink]
+    run: RunParts, sinks: Sequence[Sink], announce: Callable[[str], None], *, command: str = ""
 ) -> Summary:
-    """Run a training that is built, in a folder that is held."""
+    """Run a training from where it begins to its end."""
+    config, training, dataset, folder = run.config, run.training, run.dataset, run.start.folder
     require_space(
         folder.path,
         len(weights_bytes(training.model)) + SPACE_BESIDE_WEIGHTS,
         what="no space left for the results",
         help="free some space, or choose another --run-dir",
     )
+    progress = take_up(run, announce)
     folder.write_config(dump_yaml(config))
     folder.write_environment({**environment(config, training.device), "data": data_facts(dataset)})
     history = History()
-    metrics = MetricsFile(AppendFile(folder.metrics_path, fresh=True), every=config.log.every)
+    for event in read_events(run.start.metrics.decode()):
+        history.handle(event)
+    metrics = open_metrics(run.start, config.log.every)
     emit = Broadcast([metrics, history, *sinks])
-    with contextlib.closing(emit), interruption_says(folder):
+    with contextlib.closing(emit), interruption_says(folder, run.start.store, command):
         emit(
             RunStarted(
                 facts=header(config, training, dataset, folder),
@@ -94,14 +149,93 @@ def train_in_folder(
                 steps_per_epoch=training.span.steps_per_epoch,
             )
         )
-        outcome = run_training(training, emit)
-        summary = summarise(config, training, dataset, outcome)
+        resumed = resumed_places(run.start)
+        outcome = run_training(training, emit, make_keeper(run, metrics, emit, progress, resumed), progress)
+        summary = summarise(config, training, dataset, outcome, run.start, resumed)
         folder.write_weights(weights_bytes(training.model))
         title = f"{config.model.name} on {dataset.name}, {config.mode}: test {percent(summary.test_accuracy)}"
         folder.write_curves(curves_png(history, title))
         folder.write_summary(summary.as_dict())
         emit(RunFinished(summary, str(folder.path)))
     return summary
+
+
+def take_up(run: RunParts, announce: Callable[[str], None]) -> Progress:
+    """Bring a run to where it begins, and remove what a process that died left behind."""
+    start = run.start
+    start.store.clean(after=start.path)
+    if start.saved is None:
+        return Progress()
+    progress = restore(run.training, start.saved)
+    announce(f"going on from step {count(progress.step)} of {count(run.training.span.total_steps)}: {start.path}")
+    if start.not_exact_because:
+        announce(f"not bit for bit the run without a break, because {'; '.join(start.not_exact_because)}")
+    return progress
+
+
+def open_metrics(start: Start, every: int) -> MetricsFile:
+    """Open the metrics file behind the lines that belong to the checkpoint."""
+    path = start.folder.metrics_path
+    if start.path is not None and not (path.exists() and path.stat().st_size >= len(start.metrics)):
+        # The run goes on in another folder than that of its checkpoint.
+        write_bytes(path, start.metrics)
+    return MetricsFile(AppendFile(path, fresh=start.path is None, keep=len(start.metrics)), every=every)
+
+
+def resumed_places(start: Start) -> list[Resumed]:
+    """Return where the run was taken up again, this time included."""
+    if start.saved is None:
+        return []
+    facts = start.saved.facts
+    now = Resumed(step=facts.position.step, not_exact_because=list(start.not_exact_because))
+    return [*facts.resumed, now]
+
+
+def make_keeper(
+    run: RunParts, metrics: MetricsFile, emit: Callable[[Event], None], progress: Progress, resumed: Sequence[Resumed]
+) -> CheckpointKeeper:
+    """Return what keeps the checkpoints of a run."""
+    facts = run.start.saved.facts if run.start.saved is not None else None
+
+    def state(progress: Progress, best: Best | None) -> Saved:
+        return capture(
+            run.training,
+            progress,
+            run.origin,
+            metrics_bytes=metrics.sync(),
+            best=best,
+            convolutions=facts.convolutions if facts else {},
+            resumed=resumed,
+        )
+
+    settings = run.config.checkpoint
+    return CheckpointKeeper(
+        run.start.store,
+        state,
+        parse_interval(settings.every),
+        run.control,
+        emit,
+        judge=settings.best,
+        start=progress,
+        best=facts.best if facts else None,
+    )
+
+
+def machine(device: torch.device) -> Machine:
+    """Return what decides about bits besides the config."""
+    return Machine(
+        trainloop=__version__,
+        torch=torch.__version__,
+        device=str(device),
+        device_name=device_name(device),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        threads=torch.get_num_threads(),
+    )
+
+
+def plugin_digests(files: Sequence[Path]) -> dict[str, str]:
+    """Return the SHA-256 of each file of the user's own, by its name."""
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def header(config: RunConfig, training: Training, dataset: Dataset, folder: RunFolder) -> Mapping[str, str]:
@@ -124,7 +258,14 @@ def header(config: RunConfig, training: Training, dataset: Dataset, folder: RunF
     }
 
 
-def summarise(config: RunConfig, training: Training, dataset: Dataset, outcome: Outcome) -> Summary:
+def summarise(
+    config: RunConfig,
+    training: Training,
+    dataset: Dataset,
+    outcome: Outcome,
+    start: Start,
+    resumed: Sequence[Resumed],
+) -> Summary:
     """Put the results of a run together."""
     return Summary(
         mode=config.mode,
@@ -143,13 +284,14 @@ def summarise(config: RunConfig, training: Training, dataset: Dataset, outcome: 
         images_per_second=outcome.samples / outcome.train_seconds,
         final_train_loss=outcome.final_train_loss,
         final_train_accuracy=outcome.final_train_accuracy,
-        val_accuracy=outcome.val.accuracy if outcome.val else None,
+        val_accuracy=outcome.val_accuracy,
         test_loss=outcome.test.loss,
         test_accuracy=outcome.test.accuracy,
-        convolutions=training.convolutions(),
+        convolutions={**(start.saved.facts.convolutions if start.saved else {}), **training.convolutions()},
         stages_ms=training.clock.stages_ms(),
         timing_method=training.clock.method,
         peak_memory_mib=peak_memory_mib(training.device),
+        resumed=[place.model_dump() for place in resumed],
         weights_sha256=weights_sha256(training.model),
     )
 
@@ -170,16 +312,18 @@ def data_facts(dataset: Dataset) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def interruption_says(folder: RunFolder) -> Iterator[None]:
+def interruption_says(folder: RunFolder, store: CheckpointStore, command: str) -> Iterator[None]:
     """Add to an interruption what is kept of the run, and how to go on."""
     try:
         yield
     except InterruptedRunError as error:
+        kept = store.folders()
+        again = command or f"train(…, run_dir={str(folder.path)!r})"
         raise InterruptedRunError(
             error.faults[0].what,
             where=str(folder.path),
-            found=f"{folder.metrics_path.name} holds the steps so far; no weights are saved",
-            help="to begin again from the first step, give the command with another --run-dir, or without one",
+            found=f"the newest checkpoint is {kept[0].name}" if kept else "no checkpoint yet",
+            help=f"to go on{'' if kept else ' (from the first step)'}: {again}",
             exit_code=error.exit_code,
         ) from None
 

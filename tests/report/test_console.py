@@ -38,6 +38,7 @@ SUMMARY = Summary(
     stages_ms={"data": 1.0, "forward": 3.0},
     timing_method="median of 5 sampled steps, one in 20, wall clock",
     peak_memory_mib=900.0,
+    resumed=[],
     weights_sha256="1" * 64,
 )
 

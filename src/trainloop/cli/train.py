@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +25,17 @@ def train(
         Path | None, typer.Option("--run-dir", metavar="DIR", help="Folder of the run; runs/<name>-<time> without it.")
     ] = None,
     plugins: options.Plugin = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            "--resume",
+            metavar="auto|none|PATH",
+            help="auto goes on with an unfinished run of this config, none begins anew; or a run folder, or a checkpoint.",
+        ),
+    ] = "auto",
+    allow_changed: Annotated[
+        bool, typer.Option("--allow-changed", help="Go on from a checkpoint of a run whose config or data differ.")
+    ] = False,
     progress: Annotated[
         options.ProgressStyle,
         typer.Option("--progress", help="auto: rich in a terminal, plain elsewhere; none: header and result alone."),
@@ -51,6 +63,9 @@ def train(
         plugins=plugins or [],
         sinks=sinks,
         announce=_silent if quiet or style is options.ProgressStyle.json else typer.echo,
+        resume=resume,
+        allow_changed=allow_changed,
+        command=shlex.join(["trainloop", *sys.argv[1:]]),
     )
 
 

@@ -168,7 +168,8 @@ def _plain_words(spec: Spec) -> str:
     if words := allowed_values(spec):
         return ("such as " if "examples" in spec else "") + one_of(words)
     if "anyOf" in spec:
-        return one_of(tuple(_plain_words(option) for option in spec["anyOf"]))
+        options = [_plain_words(option) for option in spec["anyOf"]]
+        return one_of(tuple(f"text {option}" if option.startswith("such as") else option for option in options))
     kind = spec.get("type")
     if kind == "object":
         return "keys with values: " + _plain_words(spec.get("additionalProperties", {}))

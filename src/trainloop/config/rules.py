@@ -126,6 +126,16 @@ def _validation_leaves_images(config: RunConfig) -> Iterator[Misfit]:
         )
 
 
+def _best_needs_validation(config: RunConfig) -> Iterator[Misfit]:
+    if config.checkpoint.best is not None and config.data.val_size == 0:
+        yield Misfit(
+            f"checkpoint.best {config.checkpoint.best} needs images to judge by, and data.val_size is 0",
+            ("checkpoint.best", "data.val_size"),
+            "null, or data.val_size above 0",
+            "set images aside, for instance --set data.val_size=5000; the test set is for the end",
+        )
+
+
 def _warmup_ends(config: RunConfig) -> Iterator[Misfit]:
     warmup, epochs = config.schedule.warmup_epochs, config.train.epochs
     if warmup >= epochs:
@@ -197,6 +207,7 @@ _RULES: tuple[Callable[[RunConfig], Iterator[Misfit]], ...] = (
     _compile_needs_builtin,
     _path_fits_dataset,
     _validation_leaves_images,
+    _best_needs_validation,
     _warmup_ends,
     _milestones_rise,
     _parts_fit_batch,

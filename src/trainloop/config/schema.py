@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from trainloop.config.interval import PATTERN
 from trainloop.config.optimizers import OptimizerConfig, SGDConfig
 from trainloop.config.rules import check_run
 from trainloop.config.section import Fraction, NonNegative, Positive, Section
@@ -185,6 +186,24 @@ class LogConfig(Section):
     """one step in this many is timed stage by stage"""
 
 
+Every = (
+    Annotated[int, Field(ge=1)]
+    | Annotated[str, Field(pattern=PATTERN, examples=["60s", "5m", "500 steps", "1 epoch", "never"])]
+)
+
+
+class CheckpointConfig(Section):
+    """What is kept of a run while it goes on, so that it can be taken up again."""
+
+    every: Every = "60s"
+    """a number of steps, a time, or epochs between two checkpoints; the end of the training and an interruption make one \
+besides"""
+    keep: Annotated[int, Field(ge=1)] = 2
+    """how many of the newest checkpoints stay"""
+    best: Literal["val_accuracy", "val_loss"] | None = None
+    """keep the checkpoint of the best epoch besides, judged by this; needs data.val_size above 0"""
+
+
 class RunConfig(Section):
     """A whole run."""
 
@@ -214,6 +233,8 @@ class RunConfig(Section):
     """how long and how"""
     stages: StagesConfig = Field(default_factory=StagesConfig)
     """single stages that differ from mode"""
+    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
+    """what is kept of the run while it goes on"""
     log: LogConfig = Field(default_factory=LogConfig)
     """what is written down, and how often"""
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trainloop.errors import NonFiniteError
 from trainloop.loop.events import Event, StepRecord, StepsDone
+from trainloop.loop.progress import Progress
 from trainloop.loop.step import StepResult
 
 EMIT_SECONDS = 1.0
@@ -37,20 +38,23 @@ class StepBoundary:
     Args:
         emit: takes the events.
         device: of the run; on the CPU every loss is checked at once, elsewhere once a group.
+        start: where the run goes on from.
     """
 
-    def __init__(self, emit: Callable[[Event], None], device: torch.device) -> None:
+    def __init__(self, emit: Callable[[Event], None], device: torch.device, start: Progress | None = None) -> None:
+        start = start or Progress()
         self._emit = emit
         self._check_every_step = device.type == "cpu"
         self._max_held = HELD_STEPS.get(device.type, HELD_STEPS_ELSEWHERE)
         self._held: list[_Held] = []
         self._records: list[StepRecord] = []
-        self._start = time.perf_counter()
-        self._next_emit = EMIT_SECONDS
-        self.step = 0
-        self.epoch_loss_sum = 0.0
-        self.epoch_correct = 0
-        self.epoch_samples = 0
+        self._start = time.perf_counter() - start.seconds
+        self._next_emit = start.seconds + EMIT_SECONDS
+        self.step = start.step
+        self.last_seconds = start.seconds
+        self.epoch_loss_sum = start.epoch_loss_sum
+        self.epoch_correct = start.epoch_correct
+        self.epoch_samples = start.epoch_samples
 
     @property
     def seconds(self) -> float:
@@ -74,7 +78,7 @@ class StepBoundary:
             NonFiniteError: the loss is NaN or infinite.
         """
         self.step += 1
-        seconds = time.perf_counter() - self._start
+        self.last_seconds = seconds = time.perf_counter() - self._start
         loss = result.loss.item() if self._check_every_step else result.loss
         self._held.append((self.step, epoch, lr, loss, result.logits, labels, seconds))
         if seconds >= self._next_emit or not _may_be_finite(loss):

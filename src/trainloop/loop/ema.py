@@ -31,6 +31,15 @@ class WeightAverage:
         self._params = list(model.parameters())
         self._means = [param.detach().clone() for param in self._params]
 
+    @property
+    def means(self) -> list[Tensor]:
+        """Return the averages, in the order of the parameters; what is assigned takes their place."""
+        return self._means
+
+    @means.setter
+    def means(self, means: Sequence[Tensor]) -> None:
+        self._means = list(means)
+
     @torch.no_grad()
     def update(self) -> None:
         """Take the present parameters into the average."""

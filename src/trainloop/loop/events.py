@@ -97,6 +97,34 @@ class TestDone:
 
 
 @dataclass(frozen=True)
+class CheckpointSaved:
+    """A checkpoint is on the disk, read back and verified.
+
+    Args:
+        step: that it stands at.
+        path: its folder.
+        bytes: written.
+        milliseconds: that training waited.
+        asked: whether a signal asked for it.
+    """
+
+    kind: ClassVar[str] = "checkpoint"
+    step: int
+    path: str
+    bytes: int
+    milliseconds: float
+    asked: bool
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that the user should know, though the run goes on."""
+
+    kind: ClassVar[str] = "notice"
+    text: str
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """The run ended and its files are written."""
 
@@ -105,7 +133,7 @@ class RunFinished:
     run_dir: str
 
 
-Event = RunStarted | StepsDone | EpochDone | EvaluationStarted | TestDone | RunFinished
+Event = RunStarted | StepsDone | EpochDone | EvaluationStarted | TestDone | CheckpointSaved | Notice | RunFinished
 
 
 class Sink(Protocol):

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
 
 from trainloop.data.pipeline import Batch
+from trainloop.errors import InterruptedRunError
 from trainloop.loop.boundary import StepBoundary
 from trainloop.loop.ema import WeightAverage
 from trainloop.loop.evaluate import Evaluation, evaluate
 from trainloop.loop.events import EpochDone, EvaluationStarted, Event, TestDone
+from trainloop.loop.keeper import Keeper, NothingKept
+from trainloop.loop.progress import Progress
 from trainloop.loop.schedule import Span
 from trainloop.loop.step import train_step
 from trainloop.loop.timing import StageClock
@@ -24,6 +30,13 @@ from trainloop.stages import Stages
 NEW_OBJECTS_A_COLLECTION = 10_000
 
 EvalBatches = Callable[[], Iterator[Batch]]
+
+
+class EpochBatches(Protocol):
+    """Batches of an epoch: the same whenever the same epoch is asked for."""
+
+    def __call__(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch (from 0), after passing over some."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,7 @@ class Training:
         stages: the six stages.
         lr: step (from 0) → lr.
         span: length of the run.
-        epoch_batches: epoch (from 0) → its batches.
+        epoch_batches: makes the batches of an epoch.
         parts: pieces that a batch is split into.
         val: images set aside, or None.
         test: the test images.
@@ -58,6 +71,8 @@ class Training:
         average: running mean of the weights, or None.
         device: of the model.
         clock: times a sample of the steps.
+        optimizers: torch's or ours, one for each share of the parameters.
+        scaler: of fp16 training, or None.
         convolutions: tells which algorithm did each convolution so far, where ``stages.conv`` chose.
     """
 
@@ -65,7 +80,7 @@ class Training:
     stages: Stages
     lr: Callable[[int], float]
     span: Span
-    epoch_batches: Callable[[int], Iterator[Batch]]
+    epoch_batches: EpochBatches
     parts: int
     val: EvalSet | None
     test: EvalSet
@@ -73,6 +88,8 @@ class Training:
     average: WeightAverage | None
     device: torch.device
     clock: StageClock
+    optimizers: Sequence[Any] = ()
+    scaler: GradScaler | None = None
     convolutions: Callable[[], dict[str, dict[str, str]]] = dict
 
 
@@ -88,7 +105,7 @@ class Outcome:
         seconds: from the first batch to the end of the test.
         final_train_loss: mean over the last epoch.
         final_train_accuracy: likewise.
-        val: last evaluation of the images set aside, or None.
+        val_accuracy: of the last evaluation of the images set aside, or None.
         test: evaluation of the test set.
     """
 
@@ -99,50 +116,176 @@ class Outcome:
     seconds: float
     final_train_loss: float
     final_train_accuracy: float
-    val: Evaluation | None
+    val_accuracy: float | None
     test: Evaluation
 
 
-def run_training(training: Training, emit: Callable[[Event], None]) -> Outcome:
+def run_training(
+    training: Training,
+    emit: Callable[[Event], None],
+    keeper: Keeper | None = None,
+    start: Progress | None = None,
+) -> Outcome:
     """Train to the last step, then use the test set once.
 
     Args:
         training: what to run; its model holds the final weights (the averaged ones, if there are any) at the end.
         emit: takes the events.
+        keeper: keeps checkpoints and listens for interruptions; None keeps nothing.
+        start: where the run goes on from; model, optimizers and random streams have been brought there.
 
     Raises:
         NonFiniteError: the loss became NaN or infinite.
+        InterruptedRunError: the keeper was asked to end the run.
     """
-    boundary = StepBoundary(emit, training.device)
-    train_seconds, samples, epoch, val = 0.0, 0, 0, None
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(frozen_heap())
-        # Finished steps reach the log whatever ends the run.
-        stack.callback(boundary.flush)
-        while boundary.step < training.span.total_steps:
-            epoch += 1
-            began = time.perf_counter()
-            run_epoch(training, boundary, epoch)
-            elapsed = time.perf_counter() - began
-            train_seconds += elapsed
-            samples += boundary.epoch_samples
-            val = evaluate_set(training, training.val, emit) if training.val else None
-            emit(_epoch_done(training, boundary, epoch, elapsed, val))
-    if training.average:
-        training.average.replace_weights()
-    test = evaluate_set(training, training.test, emit)
-    emit(TestDone(test.loss, test.accuracy, test.samples, boundary.seconds))
-    return Outcome(
-        steps=boundary.step,
-        epochs=epoch,
-        samples=samples,
-        train_seconds=train_seconds,
-        seconds=boundary.seconds,
-        final_train_loss=boundary.epoch_loss_sum / boundary.epoch_samples,
-        final_train_accuracy=boundary.epoch_correct / boundary.epoch_samples,
-        val=val,
-        test=test,
-    )
+    return TrainingLoop(training, emit, keeper or NothingKept(), start or Progress()).run()
+
+
+class TrainingLoop:
+    """The epochs of one run.
+
+    Args:
+        training, emit, keeper, start: see :func:`run_training`.
+    """
+
+    def __init__(self, training: Training, emit: Callable[[Event], None], keeper: Keeper, start: Progress) -> None:
+        self.training = training
+        self.boundary = StepBoundary(emit, training.device, start)
+        self._emit = emit
+        self._keeper = keeper
+        self._closed = start
+        self._epoch = start.epoch
+        self._epoch_step = start.epoch_step
+        self._is_closed = start.epoch_closed
+        self._epoch_began = time.perf_counter() - start.epoch_seconds
+        self._epoch_seconds = start.epoch_seconds
+
+    def run(self) -> Outcome:
+        """Train, and use the test set once."""
+        training, boundary = self.training, self.boundary
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(frozen_heap())
+            # Finished steps reach the log whatever ends the run.
+            stack.callback(boundary.flush)
+            while not (self._is_closed and boundary.step >= training.span.total_steps):
+                self._open_epoch()
+                self.run_epoch()
+                self._close_epoch()
+        self._keeper.at_end(self.progress())
+        if training.average:
+            training.average.replace_weights()
+        test = self._evaluate(training.test)
+        self._emit(TestDone(test.loss, test.accuracy, test.samples, boundary.seconds))
+        return self._outcome(test)
+
+    def progress(self) -> Progress:
+        """Return how far the run is; every finished step has been handed on before."""
+        self.boundary.flush()
+        boundary = self.boundary
+        return dataclasses.replace(
+            self._closed,
+            step=boundary.step,
+            epoch=self._epoch,
+            epoch_step=self._epoch_step,
+            epoch_closed=self._is_closed,
+            epoch_loss_sum=boundary.epoch_loss_sum,
+            epoch_correct=boundary.epoch_correct,
+            epoch_samples=boundary.epoch_samples,
+            epoch_seconds=0.0 if self._is_closed else time.perf_counter() - self._epoch_began,
+            seconds=boundary.seconds,
+        )
+
+    def _open_epoch(self) -> None:
+        if self._is_closed:
+            self._epoch += 1
+            self._epoch_step = 0
+            self._is_closed = False
+            self._epoch_began = time.perf_counter()
+            self.boundary.start_epoch()
+
+    def run_epoch(self) -> None:
+        """Do the steps that an epoch has left, or those that the run has; all of them are reported at the end."""
+        training, boundary, keeper, epoch = self.training, self.boundary, self._keeper, self._epoch
+        training.model.train()
+        # Names of this function's own: on the path of every step a look into an object costs time.
+        stages, parts, average, lr_of = training.stages, training.parts, training.average, training.lr
+        total_steps, timer_of, due = training.span.total_steps, training.clock.timer, keeper.due
+        batches = training.epoch_batches(epoch - 1, self._epoch_step)
+        while boundary.step < total_steps:
+            timer = timer_of(boundary.step)
+            take, timed = (
+                (next_batch, stages) if timer is None else (timer.wrap("data", next_batch), timer.wrap_all(stages))
+            )
+            batch = take(batches)
+            if batch is None:
+                break
+            lr = lr_of(boundary.step)
+            result = train_step(timed, batch, parts, lr)
+            if average:
+                average.update()
+            boundary(epoch, lr, result, batch.y)
+            self._epoch_step += 1
+            if due(boundary.step, boundary.last_seconds):
+                keeper.after_step(self.progress())
+        boundary.flush()
+        self._epoch_seconds = time.perf_counter() - self._epoch_began
+
+    def _close_epoch(self) -> None:
+        training, boundary = self.training, self.boundary
+        val = self._evaluate(training.val) if training.val else None
+        self._emit(self._epoch_done(val))
+        self._is_closed = True
+        self._closed = dataclasses.replace(
+            self._closed,
+            samples=self._closed.samples + boundary.epoch_samples,
+            train_seconds=self._closed.train_seconds + self._epoch_seconds,
+            val_loss=val.loss if val else None,
+            val_accuracy=val.accuracy if val else None,
+        )
+        self._keeper.after_epoch(self.progress())
+
+    def _evaluate(self, images: EvalSet) -> Evaluation:
+        """Evaluate the weights, or their running mean; for the test that mean has taken their place already."""
+        training, is_test = self.training, images is self.training.test
+        self._emit(EvaluationStarted(images.split, images.samples))
+        before = self.progress()
+        swap = training.average is not None and not is_test
+        averaged = training.average.in_place_of_weights() if training.average and swap else contextlib.nullcontext()
+        try:
+            with averaged, self._keeper.at_once():
+                return evaluate(training.model, images.batches(), training.num_classes)
+        except InterruptedRunError:
+            if not is_test:
+                self._keeper.interrupted(before)
+            raise
+
+    def _epoch_done(self, val: Evaluation | None) -> EpochDone:
+        boundary = self.boundary
+        return EpochDone(
+            epoch=self._epoch,
+            step=boundary.step,
+            lr=self.training.lr(boundary.step - 1),
+            train_loss=boundary.epoch_loss_sum / boundary.epoch_samples,
+            train_accuracy=boundary.epoch_correct / boundary.epoch_samples,
+            val_loss=val.loss if val else None,
+            val_accuracy=val.accuracy if val else None,
+            images_per_second=boundary.epoch_samples / self._epoch_seconds,
+            seconds=boundary.seconds,
+        )
+
+    def _outcome(self, test: Evaluation) -> Outcome:
+        boundary, closed = self.boundary, self._closed
+        return Outcome(
+            steps=boundary.step,
+            epochs=self._epoch,
+            samples=closed.samples,
+            train_seconds=closed.train_seconds,
+            seconds=boundary.seconds,
+            final_train_loss=boundary.epoch_loss_sum / boundary.epoch_samples,
+            final_train_accuracy=boundary.epoch_correct / boundary.epoch_samples,
+            val_accuracy=closed.val_accuracy,
+            test=test,
+        )
 
 
 @contextlib.contextmanager
@@ -162,54 +305,6 @@ def frozen_heap() -> Iterator[None]:
         gc.unfreeze()
 
 
-def run_epoch(training: Training, boundary: StepBoundary, epoch: int) -> None:
-    """Do the steps of one epoch (from 1), or as many as the run has left; all of them are reported at the end."""
-    training.model.train()
-    boundary.start_epoch()
-    # Names of this function's own: on the path of every step a look into an object costs time.
-    stages, parts, average, lr_of = training.stages, training.parts, training.average, training.lr
-    total_steps, timer_of = training.span.total_steps, training.clock.timer
-    batches = training.epoch_batches(epoch - 1)
-    while boundary.step < total_steps:
-        timer = timer_of(boundary.step)
-        take, timed = (
-            (next_batch, stages) if timer is None else (timer.wrap("data", next_batch), timer.wrap_all(stages))
-        )
-        batch = take(batches)
-        if batch is None:
-            break
-        lr = lr_of(boundary.step)
-        result = train_step(timed, batch, parts, lr)
-        if average:
-            average.update()
-        boundary(epoch, lr, result, batch.y)
-    boundary.flush()
-
-
 def next_batch(batches: Iterator[Batch]) -> Batch | None:
     """Return the next batch of an epoch, or None at its end."""
     return next(batches, None)
-
-
-def evaluate_set(training: Training, images: EvalSet, emit: Callable[[Event], None]) -> Evaluation:
-    """Evaluate the weights, or their running mean where there is one."""
-    emit(EvaluationStarted(images.split, images.samples))
-    averaged = training.average.in_place_of_weights() if training.average else contextlib.nullcontext()
-    with averaged:
-        return evaluate(training.model, images.batches(), training.num_classes)
-
-
-def _epoch_done(
-    training: Training, boundary: StepBoundary, epoch: int, elapsed: float, val: Evaluation | None
-) -> EpochDone:
-    return EpochDone(
-        epoch=epoch,
-        step=boundary.step,
-        lr=training.lr(boundary.step - 1),
-        train_loss=boundary.epoch_loss_sum / boundary.epoch_samples,
-        train_accuracy=boundary.epoch_correct / boundary.epoch_samples,
-        val_loss=val.loss if val else None,
-        val_accuracy=val.accuracy if val else None,
-        images_per_second=boundary.epoch_samples / elapsed,
-        seconds=boundary.seconds,
-    )

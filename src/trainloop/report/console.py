@@ -13,9 +13,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from trainloop.loop.events import (
+    CheckpointSaved,
     EpochDone,
     EvaluationStarted,
     Event,
+    Notice,
     RunFinished,
     RunStarted,
     StepRecord,
@@ -72,6 +74,11 @@ class ConsoleSink:
             self._evaluating(event)
         elif isinstance(event, TestDone):
             self.close()
+        elif isinstance(event, Notice):
+            print_line(self.console, event.text)
+        elif isinstance(event, CheckpointSaved):
+            if event.asked:
+                print_line(self.console, f"saved at step {count(event.step)}: {event.path}")
         else:
             self._end(event)
 

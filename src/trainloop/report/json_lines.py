@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from trainloop.errors import ResourceError
 from trainloop.files import AppendFile
-from trainloop.loop.events import EpochDone, Event, RunFinished, RunStarted, StepRecord, StepsDone, TestDone
+from trainloop.loop.events import (
+    CheckpointSaved,
+    EpochDone,
+    Event,
+    Notice,
+    RunFinished,
+    RunStarted,
+    StepRecord,
+    StepsDone,
+    TestDone,
+)
 
 
 class JsonLines:
@@ -38,6 +50,8 @@ class JsonLines:
             return [line(event.kind, dataclasses.asdict(event))]
         if self._whole_run and isinstance(event, RunStarted):
             return [line(event.kind, {"facts": dict(event.facts), "total_steps": event.total_steps})]
+        if self._whole_run and isinstance(event, CheckpointSaved | Notice):
+            return [line(event.kind, dataclasses.asdict(event))]
         if self._whole_run and isinstance(event, RunFinished):
             return [line(event.kind, {"run_dir": event.run_dir, "summary": event.summary.as_dict()})]
         return []
@@ -47,7 +61,7 @@ class JsonLines:
 
 
 class MetricsFile(JsonLines):
-    """``metrics.jsonl``.
+    """``metrics.jsonl``. Lines that the disk refuses wait, and are tried again with the next ones.
 
     Args:
         stream: the open file; closed with this sink.
@@ -55,12 +69,39 @@ class MetricsFile(JsonLines):
     """
 
     def __init__(self, stream: AppendFile, *, every: int) -> None:
-        super().__init__(stream.append, every=every)
+        super().__init__(self._append, every=every)
         self._stream = stream
+        self._waiting = ""
+
+    def _append(self, lines: str) -> None:
+        self._waiting += lines
+        with contextlib.suppress(ResourceError):
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        if self._waiting:
+            self._stream.append(self._waiting)
+            self._waiting = ""
+
+    def sync(self) -> int:
+        """Flush every line to the disk, and return the length of the file.
+
+        Raises:
+            ResourceError: the disk refuses.
+        """
+        self._write_waiting()
+        return self._stream.sync()
 
     def close(self) -> None:
-        """Flush the file to the disk and close it."""
-        self._stream.close()
+        """Flush the file to the disk and close it.
+
+        Raises:
+            ResourceError: lines are left that the disk refuses.
+        """
+        try:
+            self._write_waiting()
+        finally:
+            self._stream.close()
 
 
 def line(kind: str, facts: dict[str, Any]) -> str:
@@ -75,3 +116,18 @@ def step_line(record: StepRecord) -> str:
         f'"loss": {record.loss!r}, "correct": {record.correct}, "samples": {record.samples}, '
         f'"seconds": {record.seconds:.6f}}}\n'
     )
+
+
+def read_events(text: str) -> Iterator[Event]:
+    """Yield the steps and epochs that lines of a metrics file tell of, as the run told of them.
+
+    Raises:
+        ValueError, KeyError, TypeError: a line is not of such a file.
+    """
+    for text_line in text.splitlines():
+        facts = json.loads(text_line)
+        kind = facts.pop("event")
+        if kind == StepsDone.kind:
+            yield StepsDone((StepRecord(**facts),))
+        elif kind == EpochDone.kind:
+            yield EpochDone(**facts)

@@ -63,12 +63,13 @@ def as_json(facts: Mapping[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def open_run_folder(path: Path | None, name: str) -> Iterator[RunFolder]:
-    """Make the folder of a new run and hold its lock; a folder made here goes again if the run leaves nothing in it.
+def open_run_folder(path: Path | None, name: str, *, unfinished: bool = False) -> Iterator[RunFolder]:
+    """Make the folder of a run and hold its lock; a folder made here goes again if the run leaves nothing in it.
 
     Args:
         path: the folder that was asked for; None makes ``runs/<name>-<date>-<time>``.
         name: start of the automatic name.
+        unfinished: allow a folder with a run that has not ended, to go on with it.
 
     Raises:
         UsageError: the folder holds a run already, or is a file.
@@ -79,7 +80,7 @@ def open_run_folder(path: Path | None, name: str) -> Iterator[RunFolder]:
     folder = _given(path) if path is not None else _automatic(name)
     try:
         with one_writer(folder):
-            _refuse_a_second_run(folder)
+            _refuse_a_second_run(folder, unfinished=unfinished)
             yield RunFolder(folder)
     finally:
         if not existed:
@@ -105,13 +106,25 @@ def _automatic(name: str) -> Path:
     return folder
 
 
-def _refuse_a_second_run(folder: Path) -> None:
-    if (folder / METRICS).exists() or (folder / SUMMARY).exists():
-        state = "a run" if (folder / SUMMARY).exists() else "an unfinished run"
+def is_finished(folder: Path) -> bool:
+    """Say whether a folder holds a run that has ended."""
+    return (folder / SUMMARY).exists()
+
+
+def has_begun(folder: Path) -> bool:
+    """Say whether a folder holds a run, ended or not."""
+    return is_finished(folder) or (folder / METRICS).exists()
+
+
+def _refuse_a_second_run(folder: Path, *, unfinished: bool) -> None:
+    finished = is_finished(folder)
+    if finished or (has_begun(folder) and not unfinished):
+        state = "a run" if finished else "an unfinished run"
         raise UsageError(
             f"this folder holds {state} already, and a second one would overwrite it",
             where=str(folder),
             found=", ".join(sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))),
             expected="a folder without a run",
-            help="choose another --run-dir, or remove this folder",
+            help="choose another --run-dir, or remove this folder"
+            + ("" if finished else "; to go on with it: --resume auto"),
         )

@@ -37,6 +37,7 @@ class Summary:
         stages_ms: median time of each stage in ms, over the sampled steps.
         timing_method: how stages_ms was taken.
         peak_memory_mib: largest memory held.
+        resumed: places where the run was taken up again: the step, and what differed, if its bits may differ for it.
         weights_sha256: over name, dtype, shape and bytes of every parameter and buffer.
     """
 
@@ -63,6 +64,7 @@ class Summary:
     stages_ms: dict[str, float]
     timing_method: str
     peak_memory_mib: float
+    resumed: list[dict[str, Any]]
     weights_sha256: str
 
     def as_dict(self) -> dict[str, Any]:

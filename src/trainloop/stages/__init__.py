@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trainloop.stages.average import AVERAGE
 from trainloop.stages.registry import (
+    SAME_BITS,
     STAGES,
     Stages,
     autograd_variant,
@@ -15,6 +16,7 @@ from trainloop.stages.registry import (
 
 __all__ = [
     "AVERAGE",
+    "SAME_BITS",
     "STAGES",
     "Stages",
     "autograd_variant",

@@ -24,6 +24,8 @@ STAGES: dict[str, Mapping[str, Callable[[StageContext], Any]]] = {
     "sync": SYNC,
     "step": STEP,
 }
+SAME_BITS = frozenset({"builtin", "manual"})
+"""forms of a stage that agree bit for bit; see docs/numerics.md"""
 SPECIFICATION = {"foreach": "manual", "compiled": "manual"}
 """the readable form that a fast form of the step has to agree with"""
 DIFFERENTIATED_TOGETHER = ("forward", "loss", "backward")

@@ -1,0 +1,148 @@
+"""The checkpoints of one run: the newest that verifies, how many stay, and what a dead process left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainloop.checkpoint.folder import folder_name, read_checkpoint, verify, write_checkpoint
+from trainloop.checkpoint.layout import Saved
+from trainloop.errors import CheckpointError
+from trainloop.files import make_folder, operations, remove_flat_folder, writing
+from trainloop.files.whole import TEMPORARY_SUFFIX, beside
+
+CHECKPOINTS = "checkpoints"
+NAME = re.compile(r"step-(\d{8,18})(-end)?")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search for the newest checkpoint gave.
+
+    Args:
+        path: of the newest that verifies; None where there is none.
+        saved: its content.
+        rejected: newer ones that were passed over, with the reason.
+    """
+
+    path: Path | None
+    saved: Saved | None
+    rejected: tuple[tuple[Path, CheckpointError], ...]
+
+
+class CheckpointStore:
+    """The folder ``checkpoints`` of a run.
+
+    Args:
+        run: the run folder.
+        keep: how many of the newest stay.
+    """
+
+    def __init__(self, run: Path, keep: int = 2) -> None:
+        self.path = run / CHECKPOINTS
+        self.keep = keep
+        self._verified: set[Path] = set()
+
+    def folders(self) -> list[Path]:
+        """Return the folders named as checkpoints, the furthest first; nobody has looked into them."""
+        if not self.path.is_dir():
+            return []
+        named = {path: match for path in self.path.iterdir() if (match := NAME.fullmatch(path.name)) and path.is_dir()}
+        return sorted(named, key=lambda path: (int(named[path][1]), bool(named[path][2])), reverse=True)
+
+    def newest(self) -> Found:
+        """Read the furthest checkpoint that verifies, passing over those that do not."""
+        rejected = []
+        for path in self.folders():
+            try:
+                saved = read_checkpoint(path)
+            except CheckpointError as error:
+                rejected.append((path, error))
+            else:
+                self._verified.add(path)
+                return Found(path, saved, tuple(rejected))
+        return Found(None, None, tuple(rejected))
+
+    def save(self, saved: Saved) -> tuple[Path, int]:
+        """Write a checkpoint and verify it; then remove those that are not to be kept any more.
+
+        Args:
+            saved: what to write; further than every checkpoint here, see :meth:`clean`.
+
+        Returns:
+            its folder, and the bytes written (0 where it was there already).
+
+        Raises:
+            ResourceError: the disk refuses; the older checkpoints stay.
+            NonFiniteError, CheckpointError: see :func:`~trainloop.checkpoint.folder.write_checkpoint`.
+        """
+        position = saved.facts.position
+        path = self.path / folder_name(position.step, epoch_closed=position.epoch_closed)
+        make_folder(self.path)
+        if self._is_there(path):
+            return path, 0
+        written = write_checkpoint(path, saved)
+        self._verified.add(path)
+        best = saved.facts.best
+        # What the disk refuses here costs space, not the checkpoint.
+        with contextlib.suppress(OSError):
+            self._prune(newest=path, best=best.folder if best else None)
+        return path, written
+
+    def clean(self, *, after: Path | None) -> None:
+        """Remove what a process that died left half done, and checkpoints further on than the one a run goes on from.
+
+        Those are damaged, or of a past that this run does not share; left there, they would win the next time.
+
+        Args:
+            after: the checkpoint that the run goes on from; None for a run that begins.
+        """
+        if not self.path.is_dir():
+            return
+        with writing(self.path):
+            for path in self.path.iterdir():
+                if path.name.endswith(TEMPORARY_SUFFIX) and path.name.startswith(".") and path.is_dir():
+                    remove_flat_folder(path)
+            folders = self.folders()
+            self._remove(folders[: folders.index(after)] if after in folders else folders)
+
+    def _is_there(self, path: Path) -> bool:
+        """Say whether this place of the run is saved already; a damaged checkpoint of it is removed."""
+        if not path.exists():
+            return False
+        if self._verifies(path):
+            return True
+        with writing(path):
+            self._remove([path])
+        return False
+
+    def _prune(self, *, newest: Path, best: str | None) -> None:
+        """Remove what lies behind the newest so many that verify; the best epoch's stays."""
+        kept = 1
+        for path in self.folders():
+            if path == newest or path.name == best:
+                continue
+            if kept < self.keep and self._verifies(path):
+                kept += 1
+            else:
+                self._remove([path])
+
+    def _verifies(self, path: Path) -> bool:
+        """Say whether a checkpoint is whole; each is read once."""
+        if path not in self._verified:
+            try:
+                verify(path)
+            except CheckpointError:
+                return False
+            self._verified.add(path)
+        return True
+
+    def _remove(self, paths: Iterable[Path]) -> None:
+        """Remove folders; each first loses its name, so that half of one is never taken for a checkpoint."""
+        for path in paths:
+            hidden = beside(path)
+            operations.rename_folder(path, hidden)
+            remove_flat_folder(hidden)
