@@ -34,11 +34,13 @@ from trainloop.data.pipeline import Batch
 from trainloop.device import cpu_name
 from trainloop.files import AppendFile, write_text
 from trainloop.loop import boundary as boundary_module
-from trainloop.loop.boundary import EMIT_SECONDS, StepBoundary
+from trainloop.loop.boundary import EMIT_SECONDS
 from trainloop.loop.events import Broadcast, EpochDone, RunStarted
+from trainloop.loop.keeper import NothingKept
+from trainloop.loop.progress import Progress
 from trainloop.loop.schedule import Span
 from trainloop.loop.timing import StageClock
-from trainloop.loop.trainer import EvalSet, Training, frozen_heap, run_epoch
+from trainloop.loop.trainer import EvalSet, Training, TrainingLoop, frozen_heap
 from trainloop.report.console import ConsoleSink
 from trainloop.report.curves import History
 from trainloop.report.json_lines import MetricsFile
@@ -103,7 +105,7 @@ class TakingTurns:
         self.bare = bare_loop(batches)
         self.bare_seconds = 0.0
 
-    def epoch(self, _: int) -> Iterator[Batch]:
+    def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:  # noqa: ARG002 - as a pipeline's
         """Yield the batches of an epoch, and add up the time of the bare loop."""
         self.bare_seconds = 0.0
         for step in range(self.steps):
@@ -127,13 +129,14 @@ def paired_epochs(mode: str, epochs: int, steps: int, folder: Path) -> dict[str,
         training = make_training(model, config, turns, steps)
         # Half of the wall clock is the bare loop's; doubled, the interval keeps our rate of steps a report.
         boundary_module.EMIT_SECONDS = 2 * EMIT_SECONDS
-        boundary = StepBoundary(emit, CPU)
+        loop = TrainingLoop(training, emit, NothingKept(), Progress())
         emit(RunStarted({"model": "tiny"}, epochs * steps, epochs, steps))
         stack.enter_context(frozen_heap())
+        loop.open_epoch()
         for epoch in range(1, epochs + 1):
             began = time.perf_counter()
-            run_epoch(training, boundary, epoch)
-            emit(EpochDone(epoch, boundary.step, LR, 1.0, 0.1, None, None, 1.0, 1.0))
+            loop.run_epoch()
+            emit(EpochDone(epoch, loop.boundary.step, LR, 1.0, 0.1, None, None, 1.0, 1.0))
             ours = time.perf_counter() - began - turns.bare_seconds
             found["bare"].append(1e6 * turns.bare_seconds / steps)
             found[mode].append(1e6 * ours / steps)

@@ -90,6 +90,16 @@ CELLS = {
 }
 
 
+QUICK = [
+    *(("sgd", step) for step in (4, EPOCH)),
+    *(("adamw, ema, two parts, one cycle", step) for step in (4, EPOCH)),
+    ("manual adamw, ema", 4),
+    ("compiled step", EPOCH),
+    ("dropout, channels last", 4),
+]
+"""where every run of the tests stops a run; the long form stops all of them at every step"""
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, tiny_config):
     """Return a function: cell → its config and the folder of a run without a break."""
@@ -110,8 +120,7 @@ def whole(tmp_path_factory, tiny_config):
     return get
 
 
-@pytest.mark.parametrize("step", [4, EPOCH])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("cell", "step"), QUICK)
 def test_a_stopped_run_ends_with_the_same_bits(whole, tmp_path, cell, step):
     config, uninterrupted = whole(cell)
     stopped(config, tmp_path / "run", step)

@@ -107,7 +107,7 @@ def test_a_second_run_in_a_folder_is_refused(folder):
 def test_json_progress_is_nothing_but_json(folder):
     done = run("train", *TINY, "--run-dir", "json", "--progress", "json", cwd=folder)
     events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
-    assert events == ["start", "step", "step", "epoch", "test", "end"]
+    assert events == ["start", "step", "step", "epoch", "checkpoint", "test", "end"]
 
 
 def test_quiet_prints_nothing(folder):
@@ -212,7 +212,9 @@ def test_a_signal_ends_the_run_with_one_message(tmp_path, number, code):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
     assert errors.startswith("error: interrupted by ")
-    assert "metrics.jsonl holds the steps so far; no weights are saved" in errors
+    assert ", saved" in errors
+    assert "to go on: trainloop train" in errors
+    assert "--run-dir r" in errors
     assert "Traceback" not in errors
     assert not (tmp_path / "r" / "summary.json").exists()
 

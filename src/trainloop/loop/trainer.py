@@ -168,7 +168,7 @@ class TrainingLoop:
             # Finished steps reach the log whatever ends the run.
             stack.callback(boundary.flush)
             while not (self._is_closed and boundary.step >= training.span.total_steps):
-                self._open_epoch()
+                self.open_epoch()
                 self.run_epoch()
                 self._close_epoch()
         self._keeper.at_end(self.progress())
@@ -195,7 +195,8 @@ class TrainingLoop:
             seconds=boundary.seconds,
         )
 
-    def _open_epoch(self) -> None:
+    def open_epoch(self) -> None:
+        """Begin the next epoch, unless one is open that the run was stopped in."""
         if self._is_closed:
             self._epoch += 1
             self._epoch_step = 0
