@@ -87,3 +87,18 @@ def test_the_counts_are_positive_and_grow_with_the_batch(name):
         assert 0 < algorithm.multiplications(small, direction) < algorithm.multiplications(large, direction)
         assert 0 <= algorithm.workspace(small, direction) <= algorithm.workspace(large, direction)
         assert algorithm.kernel(small, direction)
+
+
+def test_auto_and_an_order_take_the_first_that_can(draw):
+    x, weight = draw(1, 2, 3, 3), draw(2, 2, 3, 3)
+    right = conv_transpose2d(x, weight, stride=2, padding=1, algorithm="aten")
+    assert torch.equal(conv_transpose2d(x, weight, stride=2, padding=1, algorithm="auto"), right)
+    assert torch.equal(conv_transpose2d(x, weight, stride=2, padding=1, algorithm="aten, scatter"), right)
+    large, small = draw(1, 64, 32, 32), draw(64, 16, 4, 4)
+    only = conv_transpose2d(large, small, stride=2, padding=1, algorithm="scatter")
+    assert torch.equal(conv_transpose2d(large, small, stride=2, padding=1, algorithm="matrix,scatter"), only)
+
+
+def test_an_order_with_a_name_that_is_none_is_refused(draw):
+    with pytest.raises(UnsupportedConvError, match="scater"):
+        conv_transpose2d(draw(1, 2, 3, 3), draw(2, 2, 3, 3), algorithm="aten,scater")

@@ -12,6 +12,10 @@ from trainloop.manual.conv.transpose.sizes import check_transposed_job
 from trainloop.manual.errors import UnsupportedConvError
 from trainloop.manual.windows import IntOrSizes, per_axis
 
+AUTO = "auto"
+FASTEST_FIRST = ("aten", "scatter", "zero_insert", "matrix")
+"""what ``auto`` tries in turn: by their geometric means over ``trainloop benchmark-conv --suite transpose``"""
+
 
 def conv_transpose2d(
     input: Tensor,
@@ -38,7 +42,8 @@ def conv_transpose2d(
         output_padding: how much is added to the output at the end; smaller than stride or dilation.
         groups: G.
         dilation: distance of a patch's taps.
-        algorithm: a name of ``CONV_TRANSPOSE2D``.
+        algorithm: a name of ``CONV_TRANSPOSE2D``, or several with commas between them, the first that supports the job being
+            taken, or ``auto``: :data:`FASTEST_FIRST`.
 
     Returns:
         y, shape (N, G·O, P, Q), or (G·O, P, Q) for one image, with P = (H − 1)·s − 2·p + d·(K − 1) + output_padding + 1.
@@ -47,7 +52,7 @@ def conv_transpose2d(
         ConvShapeError: shapes, types or numbers that do not fit together.
         UnsupportedConvError: an algorithm that is not known, or that refuses this job.
     """
-    chosen = transposed_algorithm(algorithm)
+    candidates = transposed_algorithms(algorithm)
     geometry = TransposedGeometry(
         per_axis(stride, 2), per_axis(padding, 2), per_axis(output_padding, 2), groups, per_axis(dilation, 2)
     )
@@ -56,11 +61,24 @@ def conv_transpose2d(
     job = TransposedJob.of(batch, weight, geometry)
     check_transposed_job(job)
     check_tensors(batch, weight, bias, job.output_shape[1])
-    reason = chosen.refuses(job)
-    if reason is not None:
-        raise UnsupportedConvError(algorithm, reason, _others(job))
-    output = chosen.forward(batch, weight, bias, *geometry)
+    reasons = [candidate.refuses(job) for candidate in candidates]
+    if None not in reasons:
+        raise UnsupportedConvError(candidates[0].name, str(reasons[0]), _others(job))
+    output = candidates[reasons.index(None)].forward(batch, weight, bias, *geometry)
     return output.squeeze(0) if unbatched else output
+
+
+def transposed_algorithms(text: str) -> list[TransposedAlgorithm]:
+    """Return the algorithms that a text names, in its order.
+
+    Args:
+        text: names with commas between them, or ``auto``.
+
+    Raises:
+        UnsupportedConvError: one is not known.
+    """
+    names = FASTEST_FIRST if text == AUTO else [name.strip() for name in text.split(",")]
+    return [transposed_algorithm(name) for name in names]
 
 
 def transposed_algorithm(name: str) -> TransposedAlgorithm:
