@@ -173,6 +173,15 @@ def test_json_alone_on_standard_output(folder):
     assert not list(folder.glob("*.json"))
 
 
+def test_what_a_kernel_prints_stands_beside_the_json(folder):
+    (folder / "loud.py").write_text(
+        "import torch.nn.functional as F\n\n\ndef loud(*arguments):\n    print('loud')\n    return F.conv2d(*arguments)\n"
+    )
+    done = called(*FAST, "--kernel", "loud.py:loud", "--json", "-")
+    assert json.loads(done.stdout)["rows"][-1]["ok"]
+    assert "loud\n" in done.stderr
+
+
 @pytest.mark.usefixtures("folder")
 def test_markdown_alone_on_standard_output():
     done = called(*FAST, "--markdown", "-")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,9 @@ def run_and_show(settings: Settings, outputs: BenchmarkOutputs) -> int:
     from trainloop.bench.run import Listener, run
 
     progress = _Progress(outputs)
-    report, interruption = run(settings, Listener(progress.machine, progress.begins, progress.ends))
+    # What a kernel of the user's own prints belongs beside the tables, not into them.
+    with contextlib.redirect_stdout(sys.stderr):
+        report, interruption = run(settings, Listener(progress.machine, progress.begins, progress.ends))
     progress.break_line()
     if report.rows:
         _show(report, outputs)
