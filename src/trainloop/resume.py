@@ -154,6 +154,14 @@ def admit(start: Start, origin: Origin, *, allow_changed: bool) -> Start:
 def _named(path: Path, run_dir: Path | None) -> tuple[Path | None, Path | None]:
     """Return the run folder and the checkpoint that ``--resume PATH`` means."""
     if (path / MANIFEST).exists():
+        if run_dir is not None and run_folder.has_begun(run_dir) and run_dir.resolve() != path.resolve().parents[1]:
+            raise UsageError(
+                "this folder holds another run, which going on here would overwrite",
+                where="--run-dir",
+                found=str(run_dir),
+                expected=f"{path.parents[1]}, or a folder without a run",
+                help="choose another --run-dir, or leave it out",
+            )
         return run_dir, path
     if (path / run_folder.CONFIG).exists():
         if run_dir is not None and run_dir.resolve() != path.resolve():

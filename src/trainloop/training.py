@@ -42,6 +42,11 @@ SPACE_BESIDE_WEIGHTS = 1_000_000
 """bytes for the curves, the summary and a metrics file of some thousand steps"""
 
 
+def in_python(folder: Path) -> str:
+    """Return how to go on with a run from Python."""
+    return f"train(…, run_dir={str(folder)!r})"
+
+
 def train(
     config: RunConfig | str | Path,
     *,
@@ -52,7 +57,7 @@ def train(
     announce: Callable[[str], None] = lambda _: None,
     resume: str = AUTO,
     allow_changed: bool = False,
-    command: str = "",
+    command: Callable[[Path], str] = in_python,
 ) -> Summary:
     """Train a model, use the test set once, and write the run folder.
 
@@ -69,7 +74,7 @@ def train(
         resume: ``auto`` goes on with an unfinished run of this config, in ``run_dir`` or of this name; ``none`` begins anew;
             else the path of a run folder, or of a checkpoint.
         allow_changed: go on from a checkpoint of a run that differs.
-        command: that started this run, for the message of an interruption.
+        command: run folder → how to go on with it, for the message of an interruption.
 
     Returns:
         The summary, which is also in the run folder as ``summary.json``.
@@ -122,7 +127,7 @@ class RunParts:
 
 
 def train_in_folder(
-    run: RunParts, sinks: Sequence[Sink], announce: Callable[[str], None], *, command: str = ""
+    run: RunParts, sinks: Sequence[Sink], announce: Callable[[str], None], *, command: Callable[[Path], str]
 ) -> Summary:
     """Run a training from where it begins to its end."""
     config, training, dataset, folder = run.config, run.training, run.dataset, run.start.folder
@@ -234,8 +239,11 @@ def machine(device: torch.device) -> Machine:
 
 
 def plugin_digests(files: Sequence[Path]) -> dict[str, str]:
-    """Return the SHA-256 of each file of the user's own, by its name."""
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    """Return the SHA-256 of each file of the user's own, by its name; of several with one name, one after the other."""
+    found: dict[str, str] = {}
+    for file in files:
+        found[file.name] = found.get(file.name, "") + hashlib.sha256(file.read_bytes()).hexdigest()
+    return found
 
 
 def header(config: RunConfig, training: Training, dataset: Dataset, folder: RunFolder) -> Mapping[str, str]:
@@ -312,13 +320,13 @@ def data_facts(dataset: Dataset) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def interruption_says(folder: RunFolder, store: CheckpointStore, command: str) -> Iterator[None]:
+def interruption_says(folder: RunFolder, store: CheckpointStore, command: Callable[[Path], str]) -> Iterator[None]:
     """Add to an interruption what is kept of the run, and how to go on."""
     try:
         yield
     except InterruptedRunError as error:
         kept = store.folders()
-        again = command or f"train(…, run_dir={str(folder.path)!r})"
+        again = command(folder.path)
         raise InterruptedRunError(
             error.faults[0].what,
             where=str(folder.path),

@@ -275,6 +275,11 @@ def test_a_checkpoint_goes_on_in_another_folder(whole, tmp_path):
     stopped(config, tmp_path / "run", 4)
     train(config, run_dir=tmp_path / "other", resume=str(tmp_path / "run" / "checkpoints" / "step-00000004"))
     assert_same_end(tmp_path / "other", uninterrupted)
+    first = str(tmp_path / "run" / "checkpoints" / "step-00000004")
+    stopped(config, tmp_path / "busy", 2)
+    with pytest.raises(UsageError, match="this folder holds another run"):
+        train(config, run_dir=tmp_path / "busy", resume=first)
+    assert (tmp_path / "busy" / "checkpoints" / "step-00000002").is_dir()
     with pytest.raises(UsageError, match="there is nothing to go on from"):
         train(config, run_dir=tmp_path / "third", resume=str(tmp_path))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -62,8 +63,37 @@ def test_what_lies_further_on_than_the_start_is_removed(tmp_path, saved_at):
         store.save(saved_at(step))
     store.clean(after=store.path / "step-00000002")
     assert names(store) == ["step-00000002", "step-00000001"]
-    store.clean(after=None)
-    assert names(store) == []
+
+
+def test_the_start_is_known_however_its_path_is_written(tmp_path, saved_at, monkeypatch):
+    """A path that is compared as text would take the start for a stranger, and remove it."""
+    store = CheckpointStore(tmp_path / "run", keep=9)
+    for step in (1, 2, 3):
+        store.save(saved_at(step))
+    monkeypatch.chdir(tmp_path)
+    CheckpointStore(Path("run")).clean(after=store.path / "step-00000002")
+    assert names(store) == ["step-00000002", "step-00000001"]
+
+
+def test_a_start_elsewhere_removes_nothing_here(tmp_path, saved_at):
+    here, there = CheckpointStore(tmp_path / "here"), CheckpointStore(tmp_path / "there")
+    here.save(saved_at(5))
+    there.save(saved_at(1))
+    here.clean(after=there.path / "step-00000001")
+    here.clean(after=None)
+    assert names(here) == ["step-00000005"]
+
+
+def test_what_a_dead_process_left_half_done_is_removed(tmp_path, saved_at):
+    store = CheckpointStore(tmp_path)
+    store.save(saved_at(1))
+    (tmp_path / ".weights.safetensors.1-ab.tmp").write_bytes(b"half")
+    half = store.path / ".step-00000002.1-ab.tmp"
+    half.mkdir()
+    (half / TENSORS).write_bytes(b"half")
+    store.clean(after=store.path / "step-00000001")
+    assert list(tmp_path.iterdir()) == [store.path]
+    assert names(store) == [path.name for path in store.path.iterdir()] == ["step-00000001"]
 
 
 OPERATIONS = ("create", "write", "fsync", "rename_folder", "unlink", "mkdir", "rmdir")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from trainloop import __version__
 from trainloop.cli.app import app
 from trainloop.cli.render import visible
 from trainloop.cli.render_internal import internal_fault
+from trainloop.cli.train import command_to_go_on
 
 TINY = ["--set", "train.max_steps=2", "--set", "train.batch_size=8", "--set", "threads=1"]
 
@@ -244,3 +246,12 @@ def test_an_internal_error_names_its_place_and_asks_for_a_report():
     assert "test_app.py" in fault.where
     assert fault.found == "KeyError: 'missing'"
     assert "--debug" in fault.help
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["--quiet --resume none", "--quiet --run-dir old --resume=auto", "--quiet"],
+)
+def test_the_command_to_go_on_names_the_folder_and_nothing_that_begins_anew(monkeypatch, arguments):
+    monkeypatch.setattr(sys, "argv", ["trainloop", "train", *arguments.split()])
+    assert command_to_go_on(Path("a run")) == "trainloop train --quiet --run-dir 'a run'"

@@ -14,7 +14,8 @@ from trainloop.checkpoint.capture import Origin
 from trainloop.checkpoint.layout import Facts
 from trainloop.stages import SAME_BITS, STAGES
 
-FREE = ("log.", "checkpoint.", "keep_memory", "data.fetch", "data.path", "mode", "device", "threads")
+FREE_SECTIONS = frozenset({"log", "checkpoint"})
+FREE = frozenset({"keep_memory", "data.fetch", "data.path", "mode", "device", "threads"})
 """no effect on the result, or judged by what they bring about: the stages, the device, the threads, the images"""
 INEXACT = ("stages.conv", "stages.rules", "train.eval_batch_size", "train.channels_last")
 
@@ -57,7 +58,8 @@ def compare_runs(facts: Facts, now: Origin) -> Comparison:
     here = flat(now.config)
     other, inexact = [], list(_machine(facts, now))
     for key in dict.fromkeys([*saved, *here]):
-        if saved.get(key) == here.get(key) or key.startswith(FREE):
+        section = key.partition(".")[0]
+        if saved.get(key) == here.get(key) or key in FREE or section in FREE_SECTIONS:
             continue
         difference = Difference(key, str(saved.get(key, "not there")), str(here.get(key, "not there")))
         if key.startswith("stages.") and key.removeprefix("stages.") in STAGES:

@@ -12,7 +12,7 @@ from trainloop.checkpoint.folder import folder_name, read_checkpoint, verify, wr
 from trainloop.checkpoint.layout import Saved
 from trainloop.errors import CheckpointError
 from trainloop.files import make_folder, operations, remove_flat_folder, writing
-from trainloop.files.whole import TEMPORARY_SUFFIX, beside
+from trainloop.files.whole import beside, half_done
 
 CHECKPOINTS = "checkpoints"
 NAME = re.compile(r"step-(\d{8,18})(-end)?")
@@ -50,8 +50,14 @@ class CheckpointStore:
         """Return the folders named as checkpoints, the furthest first; nobody has looked into them."""
         if not self.path.is_dir():
             return []
-        named = {path: match for path in self.path.iterdir() if (match := NAME.fullmatch(path.name)) and path.is_dir()}
-        return sorted(named, key=lambda path: (int(named[path][1]), bool(named[path][2])), reverse=True)
+        named = [path for path in self.path.iterdir() if NAME.fullmatch(path.name) and path.is_dir()]
+        return sorted(named, key=self._place, reverse=True)
+
+    @staticmethod
+    def _place(path: Path) -> tuple[int, bool]:
+        """Return how far a checkpoint is, by its name."""
+        match = NAME.fullmatch(path.name)
+        return (int(match[1]), bool(match[2])) if match else (-1, False)
 
     def newest(self) -> Found:
         """Read the furthest checkpoint that verifies, passing over those that do not."""
@@ -98,16 +104,16 @@ class CheckpointStore:
         Those are damaged, or of a past that this run does not share; left there, they would win the next time.
 
         Args:
-            after: the checkpoint that the run goes on from; None for a run that begins.
+            after: the checkpoint that the run goes on from, of this run or of another; None for a run that begins.
         """
-        if not self.path.is_dir():
-            return
         with writing(self.path):
-            for path in self.path.iterdir():
-                if path.name.endswith(TEMPORARY_SUFFIX) and path.name.startswith(".") and path.is_dir():
-                    remove_flat_folder(path)
-            folders = self.folders()
-            self._remove(folders[: folders.index(after)] if after in folders else folders)
+            for path in half_done(self.path.parent):
+                operations.unlink(path)
+            for path in half_done(self.path):
+                remove_flat_folder(path)
+            if after is not None and after.resolve().parent == self.path.resolve():
+                further = [path for path in self.folders() if self._place(path) > self._place(after)]
+                self._remove(further)
 
     def _is_there(self, path: Path) -> bool:
         """Say whether this place of the run is saved already; a damaged checkpoint of it is removed."""

@@ -65,8 +65,24 @@ def train(
         announce=_silent if quiet or style is options.ProgressStyle.json else typer.echo,
         resume=resume,
         allow_changed=allow_changed,
-        command=shlex.join(["trainloop", *sys.argv[1:]]),
+        command=command_to_go_on,
     )
+
+
+PLACES = ("--resume", "--run-dir")
+"""options that say where a run is; to go on with it, they become its folder"""
+
+
+def command_to_go_on(folder: Path) -> str:
+    """Return the command line of this process so that it goes on with the run in ``folder``."""
+    words: list[str] = []
+    given = iter(sys.argv[1:])
+    for word in given:
+        if word in PLACES:
+            next(given, None)
+        elif not word.startswith(tuple(f"{option}=" for option in PLACES)):
+            words.append(word)
+    return shlex.join(["trainloop", *words, "--run-dir", str(folder)])
 
 
 def load(

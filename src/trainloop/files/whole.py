@@ -60,6 +60,13 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
 
 
+def half_done(folder: Path) -> list[Path]:
+    """Return what stands in a folder under such a hidden name: left by a process that died, if nobody writes the folder."""
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if path.name.startswith(".") and path.name.endswith(TEMPORARY_SUFFIX)]
+
+
 def make_parents(path: Path) -> None:
     """Make the folder that ``path`` is to stand in, and those above it."""
     missing = [parent for parent in path.parents if not parent.exists()]
