@@ -15,7 +15,7 @@ from trainloop.checkpoint.store import CheckpointStore, Found
 from trainloop.config import load_config
 from trainloop.config.schema import RunConfig
 from trainloop.errors import CheckpointError, Fault, RunFolderBusyError, TrainloopError, UsageError
-from trainloop.files import is_held
+from trainloop.files import is_held, require_plain_file
 from trainloop.report import run_folder
 from trainloop.report.run_folder import RunFolder, open_run_folder
 
@@ -183,7 +183,8 @@ def _named(path: Path, run_dir: Path | None) -> tuple[Path | None, Path | None]:
 
 def _metrics_before(checkpoint: Path, saved: Saved) -> bytes:
     """Return the part of the metrics file that belongs to a checkpoint."""
-    file, length = checkpoint.parents[1] / run_folder.METRICS, saved.facts.metrics_bytes
+    file, length = checkpoint.resolve().parents[1] / run_folder.METRICS, saved.facts.metrics_bytes
+    require_plain_file(file)
     try:
         with file.open("rb") as stream:
             content = stream.read(length)

@@ -21,13 +21,14 @@ from trainloop.config.interval import parse_interval
 from trainloop.config.schema import RunConfig
 from trainloop.data.dataset import Dataset
 from trainloop.device import choose_device, device_name, environment, peak_memory_mib, set_knobs
-from trainloop.errors import InterruptedRunError, ModelError, ResourceError
+from trainloop.errors import CheckpointError, InterruptedRunError, ModelError, ResourceError
 from trainloop.files import AppendFile, require_space, write_bytes
 from trainloop.interruption import Control, listening
 from trainloop.loop.events import Broadcast, Event, RunFinished, RunStarted, Sink
 from trainloop.loop.progress import Progress
 from trainloop.loop.trainer import Outcome, Training, run_training
 from trainloop.models import parameter_count
+from trainloop.plugin import first_line
 from trainloop.report.curves import History, curves_png
 from trainloop.report.format import count, percent
 from trainloop.report.json_lines import MetricsFile, read_events
@@ -140,9 +141,7 @@ def train_in_folder(
     progress = take_up(run, announce)
     folder.write_config(dump_yaml(config))
     folder.write_environment({**environment(config, training.device), "data": data_facts(dataset)})
-    history = History()
-    for event in read_events(run.start.metrics.decode()):
-        history.handle(event)
+    history = history_before(run.start)
     metrics = open_metrics(run.start, config.log.every)
     emit = Broadcast([metrics, history, *sinks])
     with contextlib.closing(emit), interruption_says(folder, run.start.store, command):
@@ -155,7 +154,8 @@ def train_in_folder(
             )
         )
         resumed = resumed_places(run.start)
-        outcome = run_training(training, emit, make_keeper(run, metrics, emit, progress, resumed), progress)
+        with first_step_faults(run):
+            outcome = run_training(training, emit, make_keeper(run, metrics, emit, progress, resumed), progress)
         summary = summarise(config, training, dataset, outcome, run.start, resumed)
         folder.write_weights(weights_bytes(training.model))
         title = f"{config.model.name} on {dataset.name}, {config.mode}: test {percent(summary.test_accuracy)}"
@@ -163,6 +163,27 @@ def train_in_folder(
         folder.write_summary(summary.as_dict())
         emit(RunFinished(summary, str(folder.path)))
     return summary
+
+
+def history_before(start: Start) -> History:
+    """Return the curves of the steps before a checkpoint.
+
+    Raises:
+        CheckpointError: the metrics file is damaged.
+    """
+    history = History()
+    try:
+        for event in read_events(start.metrics.decode()):
+            history.handle(event)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise CheckpointError(
+            "the metrics of this run are damaged",
+            where=str(start.folder.metrics_path),
+            found=first_line(error),
+            expected="the lines that the run wrote",
+            help="restore the file, or begin anew in another folder",
+        ) from error
+    return history
 
 
 def take_up(run: RunParts, announce: Callable[[str], None]) -> Progress:
@@ -348,6 +369,24 @@ def torch_faults(config: RunConfig) -> Iterator[None]:
         if "Expected more than 1 value per channel when training" in text:
             raise single_image_batch(config, text) from error
         raise
+
+
+@contextlib.contextmanager
+def first_step_faults(run: RunParts) -> Iterator[None]:
+    """Blame the checkpoint for a first step that fails: an optimizer finds missing what its state should hold."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError) as error:
+        # After its first step a run does not raise interruptions where they come any more.
+        if run.start.path is None or not run.control.immediate:
+            raise
+        raise CheckpointError(
+            "the first step from this checkpoint fails",
+            where=str(run.start.path),
+            found=first_line(error),
+            expected="the state that this run saved",
+            help="name an earlier one (--resume PATH), or begin anew (--resume none); --debug shows the whole traceback",
+        ) from error
 
 
 def out_of_memory(config: RunConfig, text: str) -> ResourceError:

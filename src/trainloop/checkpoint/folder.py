@@ -79,11 +79,12 @@ def write_checkpoint(path: Path, saved: Saved) -> int:
         },
     }
     contents[MANIFEST] = (json.dumps(manifest, indent=1) + "\n").encode()
-    with staged_folder(path) as hidden:
+    size = sum(map(len, contents.values()))
+    with staged_folder(path, needed=size) as hidden:
         for name, content in contents.items():
             write_new(hidden / name, content)
     verify(path)
-    return sum(map(len, contents.values()))
+    return size
 
 
 def require_finite(saved: Saved) -> None:
@@ -162,8 +163,8 @@ def read_checkpoint(path: Path) -> Saved:
         raise damaged(path / STATE, f"{place}: {first['msg']}", "the fields of this version") from error
     try:
         tensors: dict[str, Tensor] = load(contents[TENSORS])
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise damaged(path / TENSORS, str(error), "the safetensors format") from error
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise damaged(path / TENSORS, str(error).partition("\n")[0], "the safetensors format") from error
     position = facts.position
     if folder_name(position.step, epoch_closed=position.epoch_closed) != path.name:
         raise damaged(path / STATE, f"step {position.step}", path.name)
@@ -197,6 +198,8 @@ def _content(file: Path, expected: int | None) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise damaged(file, error.strerror or str(error), "a file that can be read") from error
+    except MemoryError as error:
+        raise damaged(file, f"{size:,} bytes, more than the memory takes", "a file that can be read") from error
 
 
 def _laid_out(path: Path, name: str, tensor: Tensor, facts: Facts) -> Tensor:

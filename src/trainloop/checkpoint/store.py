@@ -11,7 +11,7 @@ from pathlib import Path
 from trainloop.checkpoint.folder import folder_name, read_checkpoint, verify, write_checkpoint
 from trainloop.checkpoint.layout import Saved
 from trainloop.errors import CheckpointError
-from trainloop.files import make_folder, operations, remove_flat_folder, writing
+from trainloop.files import make_folder, operations, remove_flat_folder, require_plain_folder, sync_folder, writing
 from trainloop.files.whole import beside, half_done
 
 CHECKPOINTS = "checkpoints"
@@ -50,7 +50,7 @@ class CheckpointStore:
         """Return the folders named as checkpoints, the furthest first; nobody has looked into them."""
         if not self.path.is_dir():
             return []
-        named = [path for path in self.path.iterdir() if NAME.fullmatch(path.name) and path.is_dir()]
+        named = [path for path in self.path.iterdir() if NAME.fullmatch(path.name) and _is_folder(path)]
         return sorted(named, key=self._place, reverse=True)
 
     @staticmethod
@@ -60,7 +60,12 @@ class CheckpointStore:
         return (int(match[1]), bool(match[2])) if match else (-1, False)
 
     def newest(self) -> Found:
-        """Read the furthest checkpoint that verifies, passing over those that do not."""
+        """Read the furthest checkpoint that verifies, passing over those that do not.
+
+        Raises:
+            UsageError: the folder of the checkpoints is a link.
+        """
+        require_plain_folder(self.path)
         rejected = []
         for path in self.folders():
             try:
@@ -105,7 +110,12 @@ class CheckpointStore:
 
         Args:
             after: the checkpoint that the run goes on from, of this run or of another; None for a run that begins.
+
+        Raises:
+            UsageError: the folder of the checkpoints is a link.
+            ResourceError: the disk refuses.
         """
+        require_plain_folder(self.path)
         with writing(self.path):
             for path in half_done(self.path.parent):
                 operations.unlink(path)
@@ -114,6 +124,9 @@ class CheckpointStore:
             if after is not None and after.resolve().parent == self.path.resolve():
                 further = [path for path in self.folders() if self._place(path) > self._place(after)]
                 self._remove(further)
+                # Before a step is made: after a power cut they must not stand there again, beside metrics that are cut off.
+                if further:
+                    sync_folder(self.path)
 
     def _is_there(self, path: Path) -> bool:
         """Say whether this place of the run is saved already; a damaged checkpoint of it is removed."""
@@ -152,3 +165,8 @@ class CheckpointStore:
             hidden = beside(path)
             operations.rename_folder(path, hidden)
             remove_flat_folder(hidden)
+
+
+def _is_folder(path: Path) -> bool:
+    """Say whether a folder stands there, and not a link to one: this run neither reads nor removes what lies elsewhere."""
+    return path.is_dir() and not path.is_symlink()

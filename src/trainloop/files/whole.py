@@ -72,7 +72,17 @@ def make_parents(path: Path) -> None:
     missing = [parent for parent in path.parents if not parent.exists()]
     for parent in reversed(missing):
         with contextlib.suppress(FileExistsError):
-            operations.mkdir(parent)
+            make_lasting(parent)
+
+
+def make_lasting(folder: Path) -> None:
+    """Make a folder whose name survives a power cut; its parent stands already.
+
+    Raises:
+        FileExistsError: something has this name.
+    """
+    operations.mkdir(folder)
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -85,11 +95,12 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def staged_folder(path: Path) -> Iterator[Path]:
+def staged_folder(path: Path, *, needed: int | None = None) -> Iterator[Path]:
     """Fill a folder under a hidden name and give it its own at the end: it appears with all its files or not at all.
 
     Args:
         path: the folder to be; nothing stands there yet.
+        needed: bytes of all its files, if known.
 
     Yields:
         the hidden folder beside it, empty; files are put into it by :func:`write_new`.
@@ -97,7 +108,7 @@ def staged_folder(path: Path) -> Iterator[Path]:
     Raises:
         ResourceError: the disk is full, read-only, or may not be written.
     """
-    with writing(path):
+    with writing(path, needed=needed):
         make_parents(path)
         temporary = beside(path)
         operations.mkdir(temporary)
@@ -113,7 +124,13 @@ def staged_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_flat_folder(folder: Path) -> None:
-    """Remove a folder and the files in it; one that holds a further folder is an error."""
+    """Remove a folder and the files in it; one that holds a further folder is an error.
+
+    Of a link to a folder only the link is removed.
+    """
+    if folder.is_symlink():
+        operations.unlink(folder)
+        return
     for file in sorted(folder.iterdir()):
         operations.unlink(file)
     operations.rmdir(folder)
