@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -39,6 +43,17 @@ def amount(pytestconfig):
         return long if pytestconfig.getoption("--faults-long", default=False) else short
 
     return choose
+
+
+@pytest.fixture
+def quick_path(tmp_path):
+    """Return an empty folder in memory where the system has one: thousands of flushes to a disk would take minutes."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory, prefix="trainloop-faults-") as folder:
+        yield Path(folder)
 
 
 MACHINE = Machine(trainloop="0", torch="2", device="cpu", device_name="a cpu", cpu_capability="AVX2", threads=1)
@@ -98,6 +113,28 @@ def bits():
     return content_of
 
 
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Return a function: words → exit code, standard output and standard error of ``trainloop`` in this process."""
+    from trainloop.cli.app import main
+
+    def run(*words):
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        monkeypatch.setattr(sys, "argv", ["trainloop", *map(str, words)])
+        try:
+            with pytest.raises(SystemExit) as caught:
+                main()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        code = caught.value.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code or 0, out, err
+
+    return run
+
+
 TINY = {
     "model": {"name": "small_cnn", "args": {"width": 4}},
     "train": {"epochs": 2, "max_steps": 12, "batch_size": 250, "eval_batch_size": 500},
@@ -123,9 +160,6 @@ def tiny_config():
 @pytest.fixture(scope="session")
 def stopped_run(tmp_path_factory, tiny_config):
     """Return the folder of a run that was stopped after 7 of 12 steps; copy it before you damage it."""
-    import os
-    import signal
-
     from trainloop.checkpoint.keeper import CheckpointKeeper
     from trainloop.errors import InterruptedRunError
     from trainloop.training import train

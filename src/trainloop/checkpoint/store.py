@@ -11,7 +11,7 @@ from pathlib import Path
 from trainloop.checkpoint.folder import folder_name, read_checkpoint, verify, write_checkpoint
 from trainloop.checkpoint.layout import Saved
 from trainloop.errors import CheckpointError
-from trainloop.files import make_folder, operations, remove_flat_folder, require_plain_folder, sync_folder, writing
+from trainloop.files import make_folder, operations, remove_whole, require_plain_folder, sync_folder, writing
 from trainloop.files.whole import beside, half_done
 
 CHECKPOINTS = "checkpoints"
@@ -118,9 +118,9 @@ class CheckpointStore:
         require_plain_folder(self.path)
         with writing(self.path):
             for path in half_done(self.path.parent):
-                operations.unlink(path)
+                remove_whole(path)
             for path in half_done(self.path):
-                remove_flat_folder(path)
+                remove_whole(path)
             if after is not None and after.resolve().parent == self.path.resolve():
                 further = [path for path in self.folders() if self._place(path) > self._place(after)]
                 self._remove(further)
@@ -164,7 +164,7 @@ class CheckpointStore:
         for path in paths:
             hidden = beside(path)
             operations.rename_folder(path, hidden)
-            remove_flat_folder(hidden)
+            remove_whole(hidden)
 
 
 def _is_folder(path: Path) -> bool:

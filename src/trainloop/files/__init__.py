@@ -11,7 +11,7 @@ from trainloop.files.append import AppendFile
 from trainloop.files.folders import LOCK_NAME, is_held, make_folder, make_new_folder, one_writer, remove_if_unused
 from trainloop.files.kinds import require_plain_file, require_plain_folder
 from trainloop.files.refusal import free_bytes, require_space, writing
-from trainloop.files.whole import remove_flat_folder, staged_folder, sync_folder, write_bytes, write_new, write_text
+from trainloop.files.whole import remove_whole, staged_folder, sync_folder, write_bytes, write_new, write_text
 
 __all__ = [
     "LOCK_NAME",
@@ -23,7 +23,7 @@ __all__ = [
     "one_writer",
     "operations",
     "refusal",
-    "remove_flat_folder",
+    "remove_whole",
     "remove_if_unused",
     "require_plain_file",
     "require_plain_folder",

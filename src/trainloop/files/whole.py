@@ -118,19 +118,16 @@ def staged_folder(path: Path, *, needed: int | None = None) -> Iterator[Path]:
             operations.rename_folder(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
-                remove_flat_folder(temporary)
+                remove_whole(temporary)
             raise
         sync_folder(path.parent)
 
 
-def remove_flat_folder(folder: Path) -> None:
-    """Remove a folder and the files in it; one that holds a further folder is an error.
-
-    Of a link to a folder only the link is removed.
-    """
-    if folder.is_symlink():
-        operations.unlink(folder)
+def remove_whole(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; of a link only the link."""
+    if path.is_symlink() or not path.is_dir():
+        operations.unlink(path)
         return
-    for file in sorted(folder.iterdir()):
-        operations.unlink(file)
-    operations.rmdir(folder)
+    for entry in sorted(path.iterdir()):
+        remove_whole(entry)
+    operations.rmdir(path)
