@@ -35,6 +35,20 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.faults)
 
 
+COUNTED = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def counted(request):
+    """Return a function: what a test counted, in words → shown at the end of the run."""
+    return lambda text: request.config.stash.setdefault(COUNTED, []).append(f"{request.node.name}: {text}")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for text in config.stash.get(COUNTED, []):
+        terminalreporter.write_line(text)
+
+
 @pytest.fixture(scope="session")
 def amount(pytestconfig):
     """Return a function: (short, long) → how many of a fault this run tries."""

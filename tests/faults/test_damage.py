@@ -135,7 +135,7 @@ def judged(run, damages, bits, expected):
     return passed_over, harmless, silent
 
 
-def test_no_damage_is_believed(quick_path, three, saved_at, bits, amount, record_property):
+def test_no_damage_is_believed(quick_path, three, saved_at, bits, amount, counted):
     randomness = random.Random(6)
     contents = contents_of(three / "checkpoints" / NEWEST)
     others = contents_of(three / "checkpoints" / SECOND)
@@ -148,7 +148,7 @@ def test_no_damage_is_believed(quick_path, three, saved_at, bits, amount, record
     expected = {NEWEST: saved_at(3), SECOND: saved_at(2)}
     run = shutil.copytree(three, quick_path / "run")
     passed_over, harmless, silent = judged(run, damages, bits, expected)
-    record_property("counts", f"{passed_over} passed over, {harmless} without effect")
+    counted(f"{passed_over} passed over, {harmless} without effect")
     assert silent == []
     assert passed_over + harmless == len(damages) >= 4_500
     assert harmless <= 0.05 * len(damages)
