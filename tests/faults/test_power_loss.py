@@ -41,7 +41,10 @@ class File:
         content = self.flushed
         for kind, value in self.pending:
             content = content + value if kind == "write" else content[:value].ljust(value, b"\0")
-        sure = len(os.path.commonprefix([content, self.flushed]))
+        pairs = zip(content, self.flushed, strict=False)
+        sure = next(
+            (place for place, (one, other) in enumerate(pairs) if one != other), min(len(content), len(self.flushed))
+        )
         kept = content[: sure + round(float(share) * (len(content) - sure))]
         return kept.ljust(len(content), b"\0") if rest else kept
 
@@ -133,7 +136,7 @@ class Disk:
         if not is_folder:
             self.open[descriptor].flush()
             return
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         folder, name = self.place(path) if path != self.base else ({}, None)
         (folder.now()[name] if name else self.root).flush()
 
