@@ -187,7 +187,8 @@ def _metrics_before(checkpoint: Path, saved: Saved) -> bytes:
     require_plain_file(file)
     try:
         with file.open("rb") as stream:
-            content = stream.read(length)
+            # Not `read(length)` at once: the length is from a file, and as many bytes would be asked of the memory.
+            content = stream.read(min(length, file.stat().st_size))
     except OSError as error:
         raise CheckpointError("the metrics of this run cannot be read", where=str(file), found=str(error)) from error
     if len(content) < length:

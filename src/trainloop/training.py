@@ -138,10 +138,11 @@ def train_in_folder(
         what="no space left for the results",
         help="free some space, or choose another --run-dir",
     )
+    # What cannot be gone on with is refused before anything is changed.
+    history = history_before(run.start)
     progress = take_up(run, announce)
     folder.write_config(dump_yaml(config))
     folder.write_environment({**environment(config, training.device), "data": data_facts(dataset)})
-    history = history_before(run.start)
     metrics = open_metrics(run.start, config.log.every)
     emit = Broadcast([metrics, history, *sinks])
     with contextlib.closing(emit), interruption_says(folder, run.start.store, command):

@@ -321,11 +321,11 @@ def test_no_power_cut_loses_what_was_reported(quick_path, saved_at, bits, amount
     states = made = 0
     for number, (keep, killed_in) in enumerate(lives):
         life = quick_path / f"life {number}"
-        operations_made, found, wrong = lived(life, saved_at, bits, cap=amount(80, 300), keep=keep, killed_in=killed_in)
+        operations_made, found, wrong = lived(life, saved_at, bits, cap=amount(50, 300), keep=keep, killed_in=killed_in)
         assert wrong == [], (keep, killed_in)
         states, made = states + found, made + operations_made
         shutil.rmtree(life)
     assert states >= 500
     counted(f"{states:,} states of the disk, after {made:,} file operations of {len(lives)} runs")
     for number, (what, control) in enumerate(CONTROLS.items()):
-        assert lived(quick_path / f"control {number}", saved_at, bits, cap=80, **control)[2], what
+        assert lived(quick_path / f"control {number}", saved_at, bits, cap=50, **control)[2], what

@@ -222,9 +222,7 @@ def _require_alike(state: Mapping[int, Mapping[str, Any]], names: Sequence[str])
             )
 
 
-def _require_shapes(
-    state: Mapping[int, Mapping[str, Any]], params: Sequence[Tensor], names: Sequence[str]
-) -> None:
+def _require_shapes(state: Mapping[int, Mapping[str, Any]], params: Sequence[Tensor], names: Sequence[str]) -> None:
     """Refuse entries of another shape or kind than those of these parameters; torch itself takes them, and fails later."""
     for number, entries in state.items():
         param = params[number]

@@ -129,6 +129,8 @@ def verify(path: Path) -> dict[str, bytes]:
     Raises:
         CheckpointError: a file is missing, or is not what the manifest says; the message names it.
     """
+    if path.is_symlink():
+        raise damaged(path, "a link", "a folder")
     manifest = _manifest(path)
     if set(manifest.files) != {TENSORS, STATE} or manifest.schema_version != SCHEMA_VERSION:
         raise damaged(

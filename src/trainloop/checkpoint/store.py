@@ -50,7 +50,7 @@ class CheckpointStore:
         """Return the folders named as checkpoints, the furthest first; nobody has looked into them."""
         if not self.path.is_dir():
             return []
-        named = [path for path in self.path.iterdir() if NAME.fullmatch(path.name) and _is_folder(path)]
+        named = [path for path in self.path.iterdir() if NAME.fullmatch(path.name) and path.is_dir()]
         return sorted(named, key=self._place, reverse=True)
 
     @staticmethod
@@ -165,8 +165,3 @@ class CheckpointStore:
             hidden = beside(path)
             operations.rename_folder(path, hidden)
             remove_whole(hidden)
-
-
-def _is_folder(path: Path) -> bool:
-    """Say whether a folder stands there, and not a link to one: this run neither reads nor removes what lies elsewhere."""
-    return path.is_dir() and not path.is_symlink()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from trainloop.errors import UsageError
 
+LARGEST_TENSOR_HEADER = 8_000_000
+"""bytes that the header of a .safetensors file may have: some 80,000 tensors, and little enough to read"""
 KINDS = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFREG: "a file", stat.S_IFIFO: "a pipe"}
 
 

@@ -13,6 +13,8 @@ from trainloop.errors import CheckpointError, Fault
 
 WEIGHTS_NAME = "weights.safetensors"
 MOST_SHOWN = 5
+LARGEST_HEADER = 8_000_000
+"""bytes; some 80,000 tensors, and little enough to read"""
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -51,10 +53,17 @@ def read_weights(file: Path) -> dict[str, Tensor]:
             help="set model.weights to one, or to null to start from random weights",
         )
     try:
+        with file.open("rb") as stream:
+            header = int.from_bytes(stream.read(8), "little")
+        if header > LARGEST_HEADER:
+            raise ValueError(f"a header of {header:,} bytes")
         tensors: dict[str, Tensor] = load_file(file)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise CheckpointError(
-            "these weights cannot be read", where=str(file), found=str(error), help="take another copy of the file"
+            "these weights cannot be read",
+            where=str(file),
+            found=str(error).partition("\n")[0],
+            help="take another copy of the file",
         ) from error
     return tensors
 
