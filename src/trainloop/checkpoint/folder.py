@@ -22,7 +22,7 @@ from torch import Tensor
 
 from trainloop.checkpoint.layout import SCHEMA_VERSION, Facts, Saved
 from trainloop.errors import CheckpointError, NonFiniteError
-from trainloop.files import staged_folder, write_new
+from trainloop.files import LARGEST_TENSOR_HEADER, staged_folder, write_new
 
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "MANIFEST.json"
 LARGEST_JSON = 64_000_000
@@ -165,6 +165,9 @@ def read_checkpoint(path: Path) -> Saved:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise damaged(path / STATE, f"{place}: {first['msg']}", "the fields of this version") from error
+    header = int.from_bytes(contents[TENSORS][:8], "little")
+    if header > LARGEST_TENSOR_HEADER:
+        raise damaged(path / TENSORS, f"a header of {header:,} bytes", f"at most {LARGEST_TENSOR_HEADER:,} bytes")
     try:
         tensors: dict[str, Tensor] = load(contents[TENSORS])
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:

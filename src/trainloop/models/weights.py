@@ -10,11 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from trainloop.errors import CheckpointError, Fault
+from trainloop.files import LARGEST_TENSOR_HEADER
 
 WEIGHTS_NAME = "weights.safetensors"
 MOST_SHOWN = 5
-LARGEST_HEADER = 8_000_000
-"""bytes; some 80,000 tensors, and little enough to read"""
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -55,7 +54,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     try:
         with file.open("rb") as stream:
             header = int.from_bytes(stream.read(8), "little")
-        if header > LARGEST_HEADER:
+        if header > LARGEST_TENSOR_HEADER:
             raise ValueError(f"a header of {header:,} bytes")
         tensors: dict[str, Tensor] = load_file(file)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
