@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -145,7 +145,7 @@ def train_in_folder(
     folder.write_environment({**environment(config, training.device), "data": data_facts(dataset)})
     metrics = open_metrics(run.start, config.log.every)
     emit = Broadcast([metrics, history, *sinks])
-    with contextlib.closing(emit), interruption_says(folder, run.start.store, command):
+    with how_to_go_on(folder, run.start.store, command), contextlib.closing(emit):
         emit(
             RunStarted(
                 facts=header(config, training, dataset, folder),
@@ -342,13 +342,18 @@ def data_facts(dataset: Dataset) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def interruption_says(folder: RunFolder, store: CheckpointStore, command: Callable[[Path], str]) -> Iterator[None]:
-    """Add to an interruption what is kept of the run, and how to go on."""
+def how_to_go_on(folder: RunFolder, store: CheckpointStore, command: Callable[[Path], str]) -> Iterator[None]:
+    """Add what is kept of the run, and how to go on, to an interruption and to what the disk refuses."""
     try:
         yield
+    except ResourceError as error:
+        kept, again = store.folders(), command(folder.path)
+        *others, last = error.faults
+        place = f"from {kept[0].name}" if kept else "from the first step"
+        help = "; ".join(text for text in (last.help, f"to go on {place} then: {again}") if text)
+        raise ResourceError([*others, replace(last, help=help)]) from error
     except InterruptedRunError as error:
-        kept = store.folders()
-        again = command(folder.path)
+        kept, again = store.folders(), command(folder.path)
         raise InterruptedRunError(
             error.faults[0].what,
             where=str(folder.path),

@@ -41,7 +41,14 @@ def _refusal(path: Path, error: OSError, needed: int | None) -> TrainloopError:
             found=f"{size}{free_bytes(path):,} bytes free",
             help="free some space, or write elsewhere",
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno == errno.EROFS:
+        return ResourceError(
+            f"no permission to write {path.name}: the disk is read-only",
+            where=str(path),
+            found=error.strerror or str(error),
+            help="make the disk writable, or write elsewhere",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
         return ResourceError(
             f"no permission to write {path.name}",
             where=str(path),
