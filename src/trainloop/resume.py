@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainloop.checkpoint.capture import Origin
@@ -147,8 +147,18 @@ def admit(start: Start, origin: Origin, *, allow_changed: bool) -> Start:
                 for number, difference in enumerate(comparison.other)
             ]
         )
-    reasons = tuple(str(difference) for difference in (*comparison.inexact, *comparison.other))
-    return Start(start.folder, start.store, start.path, start.saved, start.metrics, reasons)
+    reasons = [str(difference) for difference in (*comparison.inexact, *comparison.other)]
+    saved = start.saved
+    if any(difference.what == "optimizer.name" for difference in comparison.other):
+        saved = without_optimizer(saved)
+        reasons.append("what the optimizer remembered is left out")
+    return replace(start, saved=saved, not_exact_because=tuple(reasons))
+
+
+def without_optimizer(saved: Saved) -> Saved:
+    """Return a checkpoint without what its optimizer remembered: another optimizer has no use for it."""
+    tensors = {name: tensor for name, tensor in saved.tensors.items() if not name.startswith("optimizer/")}
+    return Saved(tensors, saved.facts.model_copy(update={"optimizer_numbers": {}}))
 
 
 def _named(path: Path, run_dir: Path | None) -> tuple[Path | None, Path | None]:

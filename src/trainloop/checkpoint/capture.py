@@ -197,8 +197,9 @@ def _optimizer_states(
     for optimizer in training.optimizers:
         params = [param for group in optimizer.param_groups for param in group["params"]]
         state = {number: entries.pop(names[p]) for number, p in enumerate(params) if names[p] in entries}
-        _require_alike(state, [names[param] for param in params])
-        _require_shapes(state, params, [names[param] for param in params])
+        named = [names[param] for param in params]
+        _require_alike(state, params, named)
+        _require_shapes(state, params, named)
         states.append(state)
     if entries:
         raise CheckpointError(
@@ -209,16 +210,17 @@ def _optimizer_states(
     return states
 
 
-def _require_alike(state: Mapping[int, Mapping[str, Any]], names: Sequence[str]) -> None:
-    """Refuse a state in which one parameter has entries that another lacks."""
-    first = next(iter(state.values()), {})
+def _require_alike(state: Mapping[int, Mapping[str, Any]], params: Sequence[Tensor], names: Sequence[str]) -> None:
+    """Refuse a state in which one parameter has entries that another lacks; matrices may have others than vectors."""
+    first: dict[bool, Mapping[str, Any]] = {}
     for number, entries in state.items():
-        if entries.keys() != first.keys():
+        expected = first.setdefault(params[number].dim() >= 2, entries)
+        if entries.keys() != expected.keys():
             raise CheckpointError(
                 "the optimizer state in this checkpoint is not whole",
                 where=names[number],
                 found=", ".join(entries) or "nothing",
-                expected=", ".join(first),
+                expected=", ".join(expected),
             )
 
 

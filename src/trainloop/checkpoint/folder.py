@@ -132,12 +132,16 @@ def verify(path: Path) -> dict[str, bytes]:
     if path.is_symlink():
         raise damaged(path, "a link", "a folder")
     manifest = _manifest(path)
-    if set(manifest.files) != {TENSORS, STATE} or manifest.schema_version != SCHEMA_VERSION:
-        raise damaged(
-            path / MANIFEST,
-            f"version {manifest.schema_version}, files {', '.join(sorted(manifest.files))}",
-            f"version {SCHEMA_VERSION}, files {STATE}, {TENSORS}",
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise CheckpointError(
+            "the checkpoint is of another version of trainloop",
+            where=str(path / MANIFEST),
+            found=f"format {manifest.schema_version}",
+            expected=f"format {SCHEMA_VERSION}",
+            help="go on with the version that wrote it (env.json of the run names it)",
         )
+    if set(manifest.files) != {TENSORS, STATE}:
+        raise damaged(path / MANIFEST, f"files {', '.join(sorted(manifest.files))}", f"files {STATE}, {TENSORS}")
     if manifest.name != path.name:
         raise damaged(path, f"the checkpoint {manifest.name} under another name", path.name)
     contents = {}
