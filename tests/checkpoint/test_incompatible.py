@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 
+from trainloop.checkpoint import capture as capture_module
 from trainloop.checkpoint.capture import optimizer_entries, restore
 from trainloop.checkpoint.folder import MANIFEST
 from trainloop.errors import CheckpointError
@@ -174,3 +175,23 @@ def test_what_every_optimizer_remembers_fits_and_another_shape_does_not(trained,
             wrong = {**saved.tensors, first: torch.zeros(2, 3, 4)}
             with pytest.raises(CheckpointError, match=r"not of this model|does not fit"):
                 restore(fresh, type(saved)(wrong, saved.facts))
+
+
+def test_state_that_the_optimizer_misses_is_blamed_on_the_checkpoint(tmp_path, tiny_config, monkeypatch):
+    real = capture_module.capture
+
+    def forgetful(*args, **kwargs):
+        saved = real(*args, **kwargs)
+        kept = {name: tensor for name, tensor in saved.tensors.items() if not name.endswith("/exp_avg")}
+        return type(saved)(kept, saved.facts)
+
+    config = tiny_config(optimizer={"name": "adamw", "lr": 1e-3}, checkpoint={"every": 1, "keep": 3})
+    monkeypatch.setattr("trainloop.training.capture", forgetful)
+    step_one(config, tmp_path / "run")
+    monkeypatch.undo()
+    for folder in (tmp_path / "run" / "checkpoints").glob("step-00000012*"):
+        shutil.rmtree(folder)
+    with pytest.raises(CheckpointError, match="the first step from this checkpoint fails") as caught:
+        train(config, run_dir=tmp_path / "run")
+    assert "KeyError: 'exp_avg'" in str(caught.value)
+    assert "step-00000011" in str(caught.value)
