@@ -16,7 +16,10 @@ from trainloop.config import load_config
 from trainloop.config.schema import RunConfig
 from trainloop.errors import CheckpointError, Fault, RunFolderBusyError, TrainloopError, UsageError
 from trainloop.files import is_held, require_plain_file
+from trainloop.plugin import first_line
 from trainloop.report import run_folder
+from trainloop.report.curves import History
+from trainloop.report.json_lines import read_events
 from trainloop.report.run_folder import RunFolder, open_run_folder
 
 AUTO, NONE = "auto", "none"
@@ -159,6 +162,27 @@ def without_optimizer(saved: Saved) -> Saved:
     """Return a checkpoint without what its optimizer remembered: another optimizer has no use for it."""
     tensors = {name: tensor for name, tensor in saved.tensors.items() if not name.startswith("optimizer/")}
     return Saved(tensors, saved.facts.model_copy(update={"optimizer_numbers": {}}))
+
+
+def history_before(start: Start) -> History:
+    """Return the curves of the steps before a checkpoint.
+
+    Raises:
+        CheckpointError: the metrics file is damaged.
+    """
+    history = History()
+    try:
+        for event in read_events(start.metrics.decode()):
+            history.handle(event)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise CheckpointError(
+            "the metrics of this run are damaged",
+            where=str(start.folder.metrics_path),
+            found=first_line(error),
+            expected="the lines that the run wrote",
+            help="restore the file, or begin anew in another folder",
+        ) from error
+    return history
 
 
 def _named(path: Path, run_dir: Path | None) -> tuple[Path | None, Path | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,29 +15,28 @@ from trainloop.build import build_training, num_epochs
 from trainloop.checkpoint.capture import Origin, capture, restore
 from trainloop.checkpoint.keeper import CheckpointKeeper
 from trainloop.checkpoint.layout import Best, Machine, Resumed, Saved
-from trainloop.checkpoint.store import CheckpointStore
 from trainloop.config import dump_yaml, load_config
 from trainloop.config.interval import parse_interval
 from trainloop.config.schema import RunConfig
 from trainloop.data.dataset import Dataset
 from trainloop.device import choose_device, device_name, environment, peak_memory_mib, set_knobs
-from trainloop.errors import CheckpointError, InterruptedRunError, ModelError, ResourceError
+from trainloop.errors import ModelError, ResourceError
 from trainloop.files import AppendFile, require_space, write_bytes
 from trainloop.interruption import Control, listening
 from trainloop.loop.events import Broadcast, Event, RunFinished, RunStarted, Sink
 from trainloop.loop.progress import Progress
 from trainloop.loop.trainer import Outcome, Training, run_training
 from trainloop.models import parameter_count
-from trainloop.plugin import first_line
-from trainloop.report.curves import History, curves_png
+from trainloop.report.curves import curves_png
 from trainloop.report.format import count, percent
-from trainloop.report.json_lines import MetricsFile, read_events
+from trainloop.report.json_lines import MetricsFile
 from trainloop.report.run_folder import RunFolder
 from trainloop.report.summary import Summary
 from trainloop.report.weights import weights_bytes, weights_sha256
-from trainloop.resume import AUTO, Start, admit, find_start, open_run
+from trainloop.resume import AUTO, Start, admit, find_start, history_before, open_run
 from trainloop.stages import refuse_without_effect, stage_modes
 from trainloop.stages.context import USUAL_CONV
+from trainloop.training_faults import first_step_faults, how_to_go_on
 
 SPACE_BESIDE_WEIGHTS = 1_000_000
 """bytes for the curves, the summary and a metrics file of some thousand steps"""
@@ -155,7 +154,7 @@ def train_in_folder(
             )
         )
         resumed = resumed_places(run.start)
-        with first_step_faults(run):
+        with first_step_faults(run.start.path, run.control):
             outcome = run_training(training, emit, make_keeper(run, metrics, emit, progress, resumed), progress)
         summary = summarise(config, training, dataset, outcome, run.start, resumed)
         folder.write_weights(weights_bytes(training.model))
@@ -164,27 +163,6 @@ def train_in_folder(
         folder.write_summary(summary.as_dict())
         emit(RunFinished(summary, str(folder.path)))
     return summary
-
-
-def history_before(start: Start) -> History:
-    """Return the curves of the steps before a checkpoint.
-
-    Raises:
-        CheckpointError: the metrics file is damaged.
-    """
-    history = History()
-    try:
-        for event in read_events(start.metrics.decode()):
-            history.handle(event)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise CheckpointError(
-            "the metrics of this run are damaged",
-            where=str(start.folder.metrics_path),
-            found=first_line(error),
-            expected="the lines that the run wrote",
-            help="restore the file, or begin anew in another folder",
-        ) from error
-    return history
 
 
 def take_up(run: RunParts, announce: Callable[[str], None]) -> Progress:
@@ -342,28 +320,6 @@ def data_facts(dataset: Dataset) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def how_to_go_on(folder: RunFolder, store: CheckpointStore, command: Callable[[Path], str]) -> Iterator[None]:
-    """Add what is kept of the run, and how to go on, to an interruption and to what the disk refuses."""
-    try:
-        yield
-    except ResourceError as error:
-        kept, again = store.folders(), command(folder.path)
-        *others, last = error.faults
-        place = f"from {kept[0].name}" if kept else "from the first step"
-        help = "; ".join(text for text in (last.help, f"to go on {place} then: {again}") if text)
-        raise ResourceError([*others, replace(last, help=help)]) from error
-    except InterruptedRunError as error:
-        kept, again = store.folders(), command(folder.path)
-        raise InterruptedRunError(
-            error.faults[0].what,
-            where=str(folder.path),
-            found=f"the newest checkpoint is {kept[0].name}" if kept else "no checkpoint yet",
-            help=f"to go on{'' if kept else ' (from the first step)'}: {again}",
-            exit_code=error.exit_code,
-        ) from None
-
-
-@contextlib.contextmanager
 def torch_faults(config: RunConfig) -> Iterator[None]:
     """Turn what torch says when memory runs out, or a batch is too small, into an error that says what to change."""
     try:
@@ -375,24 +331,6 @@ def torch_faults(config: RunConfig) -> Iterator[None]:
         if "Expected more than 1 value per channel when training" in text:
             raise single_image_batch(config, text) from error
         raise
-
-
-@contextlib.contextmanager
-def first_step_faults(run: RunParts) -> Iterator[None]:
-    """Blame the checkpoint for a first step that fails: an optimizer finds missing what its state should hold."""
-    try:
-        yield
-    except (LookupError, TypeError, AttributeError) as error:
-        # After its first step a run does not raise interruptions where they come any more.
-        if run.start.path is None or not run.control.immediate:
-            raise
-        raise CheckpointError(
-            "the first step from this checkpoint fails",
-            where=str(run.start.path),
-            found=first_line(error),
-            expected="the state that this run saved",
-            help="name an earlier one (--resume PATH), or begin anew (--resume none); --debug shows the whole traceback",
-        ) from error
 
 
 def out_of_memory(config: RunConfig, text: str) -> ResourceError:

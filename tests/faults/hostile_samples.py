@@ -5,97 +5,21 @@ Every maker yields (name, words of the command) after it has put its files into 
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
 import os
-import pickle
 import shutil
-import struct
 import tarfile
-import zlib
 
-import torch
+from hostile_archives import DATA, IMPORT, archives, member
+from hostile_contents import configs, gadgets, headers, images, put
 
 from trainloop.checkpoint.folder import MANIFEST, STATE, TENSORS
 
-RUN, DATA = "run", "data"
+RUN = "run"
 NEWEST = "step-00000007"
 TRAIN = ("train", "--config", "run/config.yaml", "--run-dir", RUN, "--progress", "none")
-IMPORT = ("data", "import", "data/copy", "--to", DATA)
-
-
-class Gadget:
-    """Pickles as a call."""
-
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
-
-
-def gadgets():
-    """Return pickles and their kin that run a program wherever they are loaded the old way."""
-    run = Gadget(os.system, "true")
-    whole, zipped = io.BytesIO(), io.BytesIO()
-    torch.save({"model/weight": torch.zeros(2), "x": run}, whole, _use_new_zipfile_serialization=False)
-    torch.save({"model/weight": torch.zeros(2), "x": run}, zipped)
-    return {
-        "a pickle of protocol 0": pickle.dumps(run, 0),
-        "a pickle of protocol 2": pickle.dumps({"tensors": run}, 2),
-        "a pickle of protocol 5": pickle.dumps({"tensors": run}, 5),
-        "a legacy torch file": whole.getvalue(),
-        "a zipped torch file": zipped.getvalue(),
-    }
-
-
-def safetensors(header, content=b"", *, length=None):
-    """Return a file with this header (JSON text, or a value)."""
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(text) if length is None else length) + text + content
-
-
-def f32(shape, begin, end):
-    return {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
-
-
-def headers():
-    """Return safetensors files with every kind of evil header."""
-    zeros = bytes(64)
-    nested = b'{"a":' * 50_000 + b"1" + b"}" * 50_000
-    many = (
-        b"{" + b",".join(b'"t%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}' % n for n in range(300_000)) + b"}"
-    )
-    return {
-        "a header of 2^63 bytes": safetensors({}, length=1 << 63),
-        "a header longer than the file": safetensors({}, zeros, length=1_000_000),
-        "a header of no bytes": safetensors(b""),
-        "nothing": b"",
-        "seven bytes": bytes(7),
-        "overlapping tensors": safetensors({"a": f32([4], 0, 16), "b": f32([4], 8, 24)}, zeros[:24]),
-        "offsets turned round": safetensors({"a": f32([4], 16, 0)}, zeros[:16]),
-        "offsets beyond the end": safetensors({"a": f32([400], 0, 1600)}, zeros),
-        "a hole between tensors": safetensors({"a": f32([1], 0, 4), "b": f32([1], 32, 36)}, zeros[:36]),
-        "a negative shape": safetensors({"a": f32([-4], 0, 16)}, zeros[:16]),
-        "a shape that overflows": safetensors({"a": f32([1 << 62, 4, 4], 0, 16)}, zeros[:16]),
-        "no elements of a huge shape": safetensors({"a": f32([0, 1 << 62, 1 << 62], 0, 0)}),
-        "a shape of fractions": safetensors({"a": f32([2.5], 0, 10)}, zeros[:10]),
-        "a shape of 100,000 axes": safetensors({"a": f32([1] * 100_000, 0, 4)}, zeros[:4]),
-        "an unknown dtype": safetensors({"a": {**f32([4], 0, 16), "dtype": "O"}}, zeros[:16]),
-        "a name twice": safetensors(b'{"a":%s,"a":%s}' % ((json.dumps(f32([4], 0, 16)).encode(),) * 2), zeros[:16]),
-        "names with paths": safetensors({"../../a": f32([4], 0, 16), "/etc/x": f32([0], 16, 16)}, zeros[:16]),
-        "metadata of another kind": safetensors({"__metadata__": {"a": {"b": 1}}, "a": f32([4], 0, 16)}, zeros[:16]),
-        "metadata with code": safetensors(
-            {"__metadata__": {"_target_": "os.system"}, "__import__('os')": f32([4], 0, 16)}, zeros[:16]
-        ),
-        "deep nesting": safetensors(nested),
-        "300,000 tensors": safetensors(many),
-        "a header that is a list": safetensors([1, 2]),
-        "a header that is no text": safetensors(b"\xff\xfe" * 8),
-        "a GGUF file": b"GGUF" + bytes(60),
-    }
 
 
 class Room:
@@ -244,22 +168,6 @@ def things(room):
         yield f"a link to a folder as {name}", folder, TRAIN
 
 
-def put(what, path, secret):
-    """Put something that is no plain file at a path."""
-    if what == "link":
-        path.symlink_to(secret)
-    elif what == "dangling link":
-        path.symlink_to(secret.with_name("planted"))
-    elif what == "pipe":
-        os.mkfifo(path)
-    elif what == "folder":
-        path.mkdir()
-    elif os.geteuid() == 0:
-        os.mknod(path, 0o666 | 0o020000, os.makedev(1, 5))
-    else:
-        path.symlink_to("/dev/zero")
-
-
 def run_folders(room):
     """Yield runs that go on in a folder where something hostile stands in place of a file of the run."""
     for name in (
@@ -306,24 +214,6 @@ def run_folders(room):
         yield f"the config of a run to go on with: {what}", folder, ("train", "--config", "config.yaml", *TRAIN[3:])
 
 
-def configs():
-    """Return config files that are no YAML that a config needs."""
-    lines = [b"a: &a [x, x, x, x, x, x, x, x, x]"]
-    lines += [b"%c: &%c [%s]" % (98 + n, 98 + n, b", ".join([b"*%c" % (97 + n)] * 9)) for n in range(8)]
-    return {
-        "a call": b"!!python/object/apply:os.system ['true']\n",
-        "a call as a value": b"seed: !!python/object/apply:os.system ['true']\n",
-        "a name": b"model: {name: !!python/name:os.system }\n",
-        "a module": b"seed: !!python/module:antigravity\n",
-        "an object": b"data: !!python/object/new:os.system [true]\n",
-        "a billion laughs": b"\n".join(lines),
-        "deep nesting": b"[" * 20_000,
-        "deep sections": b"".join(b" " * n + b"a:\n" for n in range(500)),
-        "2 MB": b"#" * 2_000_000,
-        "a pickle": gadgets()["a pickle of protocol 0"],
-    }
-
-
 def config_files(room):
     for what, text in configs().items():
         folder = room.empty()
@@ -353,105 +243,6 @@ def config_files(room):
         put(what, folder / "start", room.secret)
         (folder / "config.yaml").write_text("model: {name: small_cnn, weights: start}\ntrain: {max_steps: 1}\n")
         yield f"model.weights: a {what}", folder, ("train", "--config", "config.yaml", "--run-dir", RUN)
-
-
-def member(name, content=b"x", kind=tarfile.REGTYPE, link=""):
-    header = tarfile.TarInfo(name)
-    header.type, header.linkname = kind, link
-    header.size = len(content) if kind == tarfile.REGTYPE else 0
-    return header, content
-
-
-def archives(room):
-    secret, wanted = str(room.secret), "cifar-10-batches-bin/data_batch_1.bin"
-    batch = "cifar-10-batches-py/data_batch_1"
-    listed = {
-        "a path upwards": [member("../" * 4 + "planted"), member("../data_batch_1.bin")],
-        "an absolute path": [member("/tmp/trainloop-planted"), member(str(room.secret.with_name("planted")))],
-        "a link": [member(wanted, kind=tarfile.SYMTYPE, link=secret)],
-        "a link and a file behind it": [
-            member("cifar-10-batches-bin", kind=tarfile.SYMTYPE, link=str(room.secret.parent)),
-            member(wanted, bytes(100)),
-        ],
-        "a hard link": [member(wanted, kind=tarfile.LNKTYPE, link=secret)],
-        "a device": [member(wanted, kind=tarfile.CHRTYPE)],
-        "a pipe": [member(wanted, kind=tarfile.FIFOTYPE)],
-        "a member twice": [member(wanted), member(wanted)],
-        "a thousand members": [member(f"m{number}") for number in range(1_000)],
-        "a path of 10,000 parts": [member("a/" * 10_000 + "b")],
-        "a name that steers the terminal": [member("\x1b[2J\x1b]0;owned\x07" + wanted)],
-        **{f"{what} as a batch": [member(batch, content)] for what, content in gadgets().items()},
-    }
-    for what, members in listed.items():
-        folder = room.empty()
-        with tarfile.open(folder / DATA / "copy", "w:gz") as archive:
-            for header, content in members:
-                archive.addfile(header, io.BytesIO(content))
-        yield f"archive: {what}", folder, IMPORT
-    claim = tarfile.TarInfo(wanted)
-    claim.size = 10_000_000_000
-    sparse = tarfile.TarInfo(wanted)
-    sparse.type = tarfile.GNUTYPE_SPARSE
-    block = b"\0" * 60_000_000
-    bomb = io.BytesIO()
-    with gzip.open(bomb, "wb", compresslevel=1) as stream:
-        for number in range(8):
-            header = tarfile.TarInfo(f"m{number}")
-            header.size = len(block)
-            stream.write(header.tobuf())
-            stream.write(block + bytes(-len(block) % 512))
-    zipped = io.BytesIO(b"PK\x03\x04" + bytes(60))
-    raw = {
-        "ten gigabytes claimed": claim.tobuf() + bytes(1024),
-        "a sparse member": sparse.tobuf(tarfile.GNU_FORMAT) + bytes(1024),
-        "half a gigabyte of zeros": bomb.getvalue(),
-        "a zip": zipped.getvalue(),
-        "a page": b"<html><script>1</script></html>",
-        "a bare deflate stream": zlib.compress(bytes(1000)),
-        **room.some(gadgets()),
-    }
-    for what, content in raw.items():
-        folder = room.empty()
-        (folder / DATA / "copy").write_bytes(content)
-        yield f"archive: {what}", folder, IMPORT
-    for what in ("pipe", "device", "dangling link"):
-        folder = room.empty()
-        put(what, folder / DATA / "copy", room.secret)
-        yield f"archive: a {what}", folder, IMPORT
-    for what, content in room.some(gadgets()).items():
-        folder = room.empty()
-        (folder / DATA / "copy").mkdir()
-        for name in ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"):
-            (folder / DATA / "copy" / name).write_bytes(content)
-        yield f"a folder of batches: {what}", folder, IMPORT
-
-
-def png(width, height, more=b""):
-    """Return a PNG that claims a size and holds nothing."""
-
-    def chunk(kind, content):
-        body = kind + content
-        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
-
-    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + more + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
-POSTSCRIPT = (
-    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\n(%pipe%true) (w) file\nshowpage\n%%EOF\n" * 3
-)
-
-
-def images():
-    return {
-        "PostScript": POSTSCRIPT,
-        "a vector picture": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>",
-        "a picture of 100,000 × 100,000": png(100_000, 100_000),
-        "a picture of 9,000 × 9,000": png(9_000, 9_000),
-        "a picture of no size": png(0, 0),
-        "a picture cut off": png(32, 32)[:40],
-        "a zipped torch file": gadgets()["a zipped torch file"],
-    }
 
 
 def image_files(room):
