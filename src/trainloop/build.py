@@ -121,6 +121,7 @@ def build_training(config: RunConfig, announce: Announce, plugins: Sequence[Path
         clock=StageClock(device, config.log.timing_every),
         optimizers=context.optimizers,
         scaler=context.scaler,
+        skip_nonfinite=config.train.on_nonfinite == "skip",
         convolutions=context.convolutions,
     )
     return training, dataset

@@ -286,6 +286,7 @@ def summarise(
         dataset=dataset.name,
         data_digest=dataset.digest,
         steps=outcome.steps,
+        skipped_steps=outcome.skipped_steps,
         epochs=outcome.epochs,
         seconds=outcome.seconds,
         train_seconds=outcome.train_seconds,

@@ -23,6 +23,7 @@ from torch import Tensor
 from trainloop.checkpoint.layout import SCHEMA_VERSION, Facts, Saved
 from trainloop.errors import CheckpointError, NonFiniteError
 from trainloop.files import staged_folder, write_new
+from trainloop.loop.finite import all_finite
 
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "MANIFEST.json"
 LARGEST_JSON = 64_000_000
@@ -92,13 +93,17 @@ def require_finite(saved: Saved) -> None:
     Raises:
         NonFiniteError: names the first tensor that holds one.
     """
-    for name, tensor in saved.tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+    floating = {name: tensor for name, tensor in saved.tensors.items() if tensor.is_floating_point()}
+    on_devices = {tensor.device for tensor in floating.values()}
+    if all(all_finite([tensor for tensor in floating.values() if tensor.device == device]) for device in on_devices):
+        return
+    for name, tensor in floating.items():
+        if not all_finite([tensor]):
             bad = tensor[~torch.isfinite(tensor)].flatten()[0].item()
             raise NonFiniteError(
-                "a value is not finite any more, so it is not saved, and training stopped",
-                where=f"step {saved.facts.position.step}, {name}",
-                found=f"{bad}",
+                "a value is not finite after the update, so it is not saved, and training stopped",
+                where=f"step {saved.facts.position.step}, epoch {saved.facts.position.epoch}, stage step",
+                found=f"{name}: {bad}",
                 expected="finite numbers",
                 help="the checkpoints before this one are whole; try a smaller optimizer.lr or train.clip_grad_norm",
             )

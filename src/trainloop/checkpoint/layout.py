@@ -38,6 +38,8 @@ class Position(Plain):
     train_seconds: Number
     epoch_seconds: Number
     seconds: Number
+    skipped_steps: Count = 0
+    skipped_in_a_row: Count = 0
     val_loss: Number | None
     val_accuracy: Number | None
 

@@ -15,8 +15,9 @@ from trainloop.checkpoint.layout import Facts
 from trainloop.stages import SAME_BITS, STAGES
 
 FREE_SECTIONS = frozenset({"log", "checkpoint"})
-FREE = frozenset({"keep_memory", "data.fetch", "data.path", "mode", "device", "threads"})
-"""no effect on the result, or judged by what they bring about: the stages, the device, the threads, the images"""
+FREE = frozenset({"keep_memory", "data.fetch", "data.path", "mode", "device", "threads", "train.on_nonfinite"})
+"""no effect on the result of a run that went well, or judged by what they bring about: the stages, the device, the threads,
+the images"""
 INEXACT = ("stages.conv", "stages.rules", "train.eval_batch_size", "train.channels_last")
 
 

@@ -50,6 +50,28 @@ class StepsDone:
 
 
 @dataclass(frozen=True)
+class StepNotFinite:
+    """A step that met a NaN or an infinity, and made no update.
+
+    Args:
+        step, epoch, lr: as of a :class:`StepRecord`.
+        stage, tensor, found: see :class:`~trainloop.loop.finite.NotFinite`.
+        samples: images it is about, by their positions among the training images.
+        skipped: the run goes on; otherwise it ends here.
+    """
+
+    kind: ClassVar[str] = "nonfinite"
+    step: int
+    epoch: int
+    lr: float
+    stage: str
+    tensor: str
+    found: str
+    samples: tuple[int, ...]
+    skipped: bool
+
+
+@dataclass(frozen=True)
 class EpochDone:
     """An epoch ended (or the run did, in the middle of one).
 
@@ -133,7 +155,17 @@ class RunFinished:
     run_dir: str
 
 
-Event = RunStarted | StepsDone | EpochDone | EvaluationStarted | TestDone | CheckpointSaved | Notice | RunFinished
+Event = (
+    RunStarted
+    | StepsDone
+    | StepNotFinite
+    | EpochDone
+    | EvaluationStarted
+    | TestDone
+    | CheckpointSaved
+    | Notice
+    | RunFinished
+)
 
 
 class Sink(Protocol):
