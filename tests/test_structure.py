@@ -77,6 +77,7 @@ def test_no_two_packages_import_each_other():
                 *{"files", "intervals", "own_kernel", "plugin", "random_state", "tolerance", "ulp"},
             },
         ),
+        ("verify_resume", {"errors", "files", "config", "checkpoint", "report"}),
         (
             "bench",
             {"errors", "config", "device", "intervals", "manual", "own_kernel", "plugin", "report", "tolerance"},

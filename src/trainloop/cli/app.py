@@ -21,6 +21,7 @@ from trainloop.cli.options import CliState
 from trainloop.cli.predict import predict
 from trainloop.cli.rules import rules
 from trainloop.cli.train import train
+from trainloop.cli.verify_resume import verify_resume
 from trainloop.errors import INTERNAL_ERROR_EXIT_CODE, InterruptedRunError, TrainloopError
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
 app.command("compare-modes")(compare_modes)
+app.command("verify-resume")(verify_resume)
 app.command("explain-step")(explain_step)
 app.command("benchmark-conv")(benchmark_conv)
 app.add_typer(data_app, name="data")
