@@ -38,9 +38,10 @@ def some_numbers(shape: tuple[int, ...], salt: int) -> Ints:
         shape: of the result.
         salt: another number gives other numbers.
     """
-    counter = np.arange(math.prod(shape), dtype=np.uint64) + np.uint64(7_919 * salt)
-    scattered = (counter * np.uint64(2_654_435_769)) % np.uint64(2**32)
-    return ((scattered >> np.uint64(16)) % np.uint64(2 * LARGEST + 1)).astype(np.int64).reshape(shape) - LARGEST
+    # The products wrap around, which is the point.
+    counter = np.arange(math.prod(shape), dtype=np.uint32) + np.uint32(7_919 * salt)
+    scattered = counter * np.uint32(2_654_435_769)
+    return ((scattered >> np.uint32(16)) % np.uint32(2 * LARGEST + 1)).astype(np.int64).reshape(shape) - LARGEST
 
 
 @dataclass(frozen=True)
