@@ -51,6 +51,7 @@ def test_the_commands_are_pinned():
         "benchmark-conv",
         "compare-modes",
         "explain-step",
+        "doctor",
         "models",
         "optimizers",
         "schedules",

@@ -21,7 +21,9 @@ STYLES = {"ok": "green", "note": "yellow", "failed": "bold red"}
 def doctor(
     device: Annotated[
         str | None,
-        typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Ask this device alone; all that are here without it."),
+        typer.Option(
+            "--device", metavar="auto|cpu|cuda|mps", help="Ask this device alone; all that are here without it."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: options.Debug = False,  # noqa: ARG001 - its callback has taken note of it

@@ -14,7 +14,7 @@ from trainloop.device import device_name
 from trainloop.doctor.gate import Outcome, run_checks
 from trainloop.doctor.line import Line, State
 from trainloop.doctor.memory import memory_lines
-from trainloop.doctor.storage import data_lines, disk_line
+from trainloop.doctor.storage import DATA, RUNS, data_lines, disk_line
 from trainloop.doctor.system import system_lines
 from trainloop.report.format import count
 
@@ -50,7 +50,7 @@ def examine(devices: Sequence[torch.device], runs: Path) -> Report:
     """
     kernels = [line for device in devices for line in kernel_lines(device)]
     data = cifar10.default_folder()
-    disks = [disk_line("runs", runs, needed=True), disk_line("data", data, needed=False)]
+    disks = [disk_line(RUNS, runs, needed=True), disk_line(DATA, data, needed=False)]
     return Report((*kernels, *system_lines(), *memory_lines(), *data_lines(data), *disks))
 
 

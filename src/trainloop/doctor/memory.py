@@ -21,7 +21,7 @@ VARIABLES = (
 PREFIX = "MALLOC_"
 """glibc's, such as MALLOC_ARENA_MAX, and MALLOC_CONF, which is jemalloc's"""
 BLOCK_BYTES = 32 << 20
-"""as large as the largest block that glibc may be told to keep (DEFAULT_MMAP_THRESHOLD_MAX), so that it is mapped anew by default"""
+"""glibc maps blocks of this size anew each time, unless it is told otherwise (DEFAULT_MMAP_THRESHOLD_MAX)"""
 LARGEST_SHARE = 0.1
 """of the pages of a block that may fault when the block is used again"""
 
@@ -34,7 +34,9 @@ def memory_lines() -> list[Line]:
 def settings_line() -> Line:
     """Name the allocator's settings."""
     libc, version = platform.libc_ver()
-    chosen = [f"{name}={os.environ[name]}" for name in sorted(os.environ) if name in VARIABLES or name.startswith(PREFIX)]
+    chosen = [
+        f"{name}={os.environ[name]}" for name in sorted(os.environ) if name in VARIABLES or name.startswith(PREFIX)
+    ]
     return Line(SECTION, "allocator", State.ok, " · ".join([f"{libc or platform.system()} {version}".strip(), *chosen]))
 
 

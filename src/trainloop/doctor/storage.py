@@ -10,16 +10,30 @@ from pathlib import Path
 
 from trainloop.data import cifar10, embedded
 from trainloop.doctor.line import Line, State
-from trainloop.errors import DataError, TrainloopError
-from trainloop.files import AppendFile, free_bytes, is_held, make_new_folder, one_writer, remove_flat_folder, write_text
+from trainloop.errors import DataError, ResourceError
+from trainloop.files import (
+    AppendFile,
+    free_bytes,
+    is_held,
+    make_new_folder,
+    one_writer,
+    remove_flat_folder,
+    write_text,
+    writing,
+)
 from trainloop.report.format import count, size
 
-DATA, DISK = "data", "disk"
+DATA, DISK, RUNS = "data", "disk", "runs"
 LOW_BYTES = 1 << 30
 """a checkpoint of resnet18 with momentum takes 90 MB, and one more than ``checkpoint.keep`` of them stand at once"""
 SLOW_FSYNC_MS = 100.0
 """a checkpoint waits for the disk some ten times, which then is a second"""
 NUM_FSYNCS = 5
+HOW_TO_CHOOSE = {
+    RUNS: "choose another folder: trainloop train --run-dir DIR",
+    DATA: "choose another folder: the variable TRAINLOOP_DATA, or trainloop data fetch --to DIR",
+}
+"""what a folder is for → how to have another"""
 
 
 def data_lines(folder: Path) -> list[Line]:
@@ -36,7 +50,7 @@ def embedded_line() -> Line:
     try:
         sets = embedded.load()
     except DataError as error:
-        return _failed(DATA, "cifar10-mini", error)
+        return _failed("cifar10-mini", error)
     images = " + ".join(count(len(images.labels)) for images in sets.values())
     return Line(DATA, "cifar10-mini", State.ok, f"{images} images inside the package, SHA-256 as it should be")
 
@@ -51,7 +65,7 @@ def cifar10_line(folder: Path) -> Line:
     try:
         cifar10.verify(folder, present)
     except DataError as error:
-        return _failed(DATA, "cifar10", error)
+        return _failed("cifar10", error)
     if missing:
         names = ", ".join(file.name for file in missing)
         return Line(DATA, "cifar10", State.note, f"{names} missing in {folder}", how)
@@ -62,18 +76,19 @@ def disk_line(name: str, folder: Path, *, needed: bool) -> Line:
     """Write where a run would write: a whole file, lines, flushes, a rename, a lock; nothing stays.
 
     Args:
-        name: what the folder is for.
+        name: what the folder is for, a key of ``HOW_TO_CHOOSE``.
         folder: it, which need not be there yet.
         needed: nothing can be trained if it cannot be written.
     """
     place = _existing(folder)
     try:
         fault, fsync_ms = try_disk(place)
-    except TrainloopError as error:
-        line = _failed(DISK, name, error)
-        return line if needed else Line(DISK, name, State.note, line.found, line.help)
+    except (ResourceError, NotImplementedError) as error:  # the latter is how filelock says that a disk knows no locks
+        why = error.faults[0].found if isinstance(error, ResourceError) else str(error)
+        state = State.failed if needed else State.note
+        return Line(DISK, name, state, f"cannot be used ({why}): {place}", HOW_TO_CHOOSE[name])
     if fault:
-        return Line(DISK, name, State.failed, f"{fault}: {place}", "use a folder on another disk")
+        return Line(DISK, name, State.failed, f"{fault}: {place}", HOW_TO_CHOOSE[name])
     free = free_bytes(place)
     found = f"{size(free)} free, fsync {fsync_ms:.1f} ms, whole files and locks work: {folder}"
     if free < LOW_BYTES:
@@ -95,21 +110,26 @@ def try_disk(place: Path) -> tuple[str, float]:
     Raises:
         ResourceError: it cannot be written.
     """
-    folder = place / f".trainloop-doctor-{os.getpid()}-{secrets.token_hex(4)}"
-    make_new_folder(folder)
-    try:
-        with one_writer(folder):
-            fault = "" if is_held(folder) else "a second process could take the lock of a run folder"
-            text = secrets.token_hex(512)
-            write_text(folder / "whole", text)
-            if (folder / "whole").read_text(encoding="utf-8") != text:
-                fault = "a file reads otherwise than it was written"
-            fsync_ms = _fsync_ms(folder / "lines")
-        if is_held(folder):
-            fault = "a lock stays when it is let go"
-        return fault, fsync_ms
-    finally:
-        remove_flat_folder(folder)
+    with writing(place):
+        folder = place / f".trainloop-doctor-{os.getpid()}-{secrets.token_hex(4)}"
+        make_new_folder(folder)
+        try:
+            return _use(folder)
+        finally:
+            remove_flat_folder(folder)
+
+
+def _use(folder: Path) -> tuple[str, float]:
+    fault = ""
+    with one_writer(folder):
+        if not is_held(folder):
+            fault = "a second process could take the lock of a run folder"
+        text = secrets.token_hex(512)
+        write_text(folder / "whole", text)
+        if (folder / "whole").read_text(encoding="utf-8") != text:
+            fault = "a file reads otherwise than it was written"
+        fsync_ms = _fsync_ms(folder / "lines")
+    return fault or ("a lock stays when it is let go" if is_held(folder) else ""), fsync_ms
 
 
 def _fsync_ms(path: Path) -> float:
@@ -129,8 +149,10 @@ def _existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
-def _failed(section: str, name: str, error: TrainloopError) -> Line:
+def _failed(name: str, error: DataError) -> Line:
     fault = error.faults[0]
     more = f" (and {len(error.faults) - 1} more)" if len(error.faults) > 1 else ""
     found = ", ".join(text for text in (fault.found, fault.expected and f"expected {fault.expected}") if text)
-    return Line(section, name, State.failed, f"{fault.what}{more}: {fault.where}" + (f": {found}" if found else ""), fault.help)
+    return Line(
+        DATA, name, State.failed, f"{fault.what}{more}: {fault.where}" + (f": {found}" if found else ""), fault.help
+    )

@@ -35,11 +35,15 @@ def versions_line() -> Line:
     import torchvision
 
     named = {name: version for name, version in versions().items() if version}
-    found = " · ".join(f"{name} {version}" for name, version in {**named, "torchvision": torchvision.__version__}.items())
+    found = " · ".join(
+        f"{name} {version}" for name, version in {**named, "torchvision": torchvision.__version__}.items()
+    )
     old = too_old()
     if not old:
         return Line(SECTION, "versions", State.ok, found)
-    return Line(SECTION, "versions", State.failed, f"{', '.join(old)}; {found}", "install trainloop again: pip upgrades them")
+    return Line(
+        SECTION, "versions", State.failed, f"{', '.join(old)}; {found}", "install trainloop again: pip upgrades them"
+    )
 
 
 def too_old() -> list[str]:
@@ -73,7 +77,11 @@ def cpu_line() -> Line:
     slow = capability in SLOW_CAPABILITIES and platform.machine() in ("x86_64", "AMD64")
     if not slow:
         return Line(SECTION, "processor", State.ok, found)
-    advice = "unset ATEN_CPU_CAPABILITY" if forced else "this processor has no AVX2, which makes training several times slower"
+    advice = (
+        "unset ATEN_CPU_CAPABILITY"
+        if forced
+        else "this processor has no AVX2, which makes training several times slower"
+    )
     return Line(SECTION, "processor", State.note, found, advice)
 
 
@@ -86,7 +94,9 @@ def threads_line() -> Line:
     if threads == cores:
         return Line(SECTION, "threads", State.ok, found)
     why = "cores stay idle" if threads < cores else "threads wait for each other"
-    return Line(SECTION, "threads", State.note, f"{found}: {why}", f"set `threads: {cores}`, or OMP_NUM_THREADS={cores}")
+    return Line(
+        SECTION, "threads", State.note, f"{found}: {why}", f"set `threads: {cores}`, or OMP_NUM_THREADS={cores}"
+    )
 
 
 def usable_cores(quota: Path = CGROUP_QUOTA) -> int:
@@ -113,5 +123,7 @@ def compiler_line() -> Line:
         fault = error.reason if isinstance(error, CompilerError) else str(error)
     if not fault:
         return Line(SECTION, "C++ compiler", State.ok, f"{name} compiles for this processor, with OpenMP")
-    advice = "`stages.step: compiled`, `train.compile` and the fast form of `winograd` need one; install g++, or name another in CXX"
+    advice = (
+        "`stages.step: compiled`, `train.compile` and the fast `winograd` need one: install g++, or name another in CXX"
+    )
     return Line(SECTION, "C++ compiler", State.note, f"{name} does not work: {fault.partition(chr(10))[0]}", advice)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -55,7 +56,7 @@ class Right:
     @property
     def grad_bias(self) -> Ints:
         """Return the sum of grad_output over images and positions."""
-        return self.grad_output.sum(axis=(0, 2, 3))
+        return np.asarray(self.grad_output.sum(axis=(0, 2, 3)))
 
 
 # 16 images or a stride take oneDNN whatever the number of threads; two images of a 3×3 take NNPACK on one thread.
@@ -148,7 +149,7 @@ def right_conv_transpose2d(case: Case) -> Right:
 def _transposed_size(case: Case, x_NCHW: Ints, axis: int) -> int:
     windows = case.windows
     taps = windows.dilation[axis] * (case.weight_shape[2 + axis] - 1)
-    steps = (x_NCHW.shape[2 + axis] - 1) * windows.stride[axis]
+    steps: int = (x_NCHW.shape[2 + axis] - 1) * windows.stride[axis]
     return steps - 2 * windows.padding[axis] + taps + case.output_padding[axis] + 1
 
 

@@ -1,7 +1,7 @@
 """The in-place operations that updates are made of, each alone, on every layout, against exact numbers.
 
 An update writes into parameters and state however they lie in memory. A device that writes nothing, or into the wrong elements,
-where that memory has gaps or another order trains without a complaint, and badly. So the whole memory is compared, gaps included.
+where that memory has gaps or another order, trains badly without a complaint. So the whole memory is compared, with its gaps.
 """
 
 from __future__ import annotations
