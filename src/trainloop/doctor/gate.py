@@ -12,7 +12,7 @@ from trainloop.doctor.kernels import CHECKS, COSTLY, Check
 from trainloop.errors import DeviceError
 
 _sound: set[tuple[object, ...]] = set()
-"""devices, with the settings that choose kernels, that have answered rightly in this process; wrong answers are asked for again"""
+"""devices, with the settings that choose kernels, that have answered rightly in this process; others are asked again"""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,10 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Pair = tuple[int, int]
 LARGEST = 3
-"""of the numbers that are drawn; a sum of 10⁵ products stays below 2²⁴, up to which float32 has every whole number"""
+"""of the numbers that are drawn"""
+WIDE = 37
+"""factor on inputs: they still fit into the 8 bits of bfloat16, while sums do not fit into the 11 of float16 and TF32, and 10⁴
+products stay below 2²⁴, up to which float32 has every whole number"""
 
 
 def some_numbers(shape: tuple[int, ...], salt: int) -> Ints:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from trainloop.doctor.answer import Answer, Numbers, whole_numbers
 from trainloop.doctor.kernels.gradients import gradients
 from trainloop.doctor.layouts import FORMATS, Layout
-from trainloop.doctor.whole_numbers import Ints, Pair, Windows, convolve, correlate, scatter, some_numbers
+from trainloop.doctor.whole_numbers import WIDE, Ints, Pair, Windows, convolve, correlate, scatter, some_numbers
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _transposed(case: Case, device: torch.device) -> Iterator[Answer]:
 
 def right_conv2d(case: Case) -> Right:
     """Return operands and results of a convolution."""
-    x, w = some_numbers(case.input_shape, 1), some_numbers(case.weight_shape, 2)
+    x, w = WIDE * some_numbers(case.input_shape, 1), some_numbers(case.weight_shape, 2)
     bias = some_numbers((len(w),), 3)
     output = convolve(x, w, case.windows)
     grad = some_numbers(output.shape, 4)
@@ -137,7 +137,7 @@ def right_conv2d(case: Case) -> Right:
 
 def right_conv_transpose2d(case: Case) -> Right:
     """Return operands and results of a transposed convolution: the adjoint of the convolution with the same weight."""
-    x, w = some_numbers(case.input_shape, 5), some_numbers(case.weight_shape, 6)
+    x, w = WIDE * some_numbers(case.input_shape, 5), some_numbers(case.weight_shape, 6)
     bias = some_numbers((w.shape[1] * case.windows.groups,), 7)
     height, width = (_transposed_size(case, x, axis) for axis in (0, 1))
     output = scatter(x, w, (height, width), case.windows)
@@ -177,10 +177,9 @@ def _answers(
         tensors: the output, the input, the weight and the bias.
     """
     output, *leaves = tensors
+    what, allowed = f"{kernel} {case.name}, {layout.name}", whole_numbers(output.device, transforms=case.transforms)
+    yield Answer(f"{what}, output", output, right.output, allowed)
     _, grad_output = layout.place(right.grad_output, output.device)
-    grads = gradients(output, grad_output, leaves)
-    names = ("output", "grad_input", "grad_weight", "grad_bias")
-    results = (right.output, right.grad_input, right.grad_weight, right.grad_bias)
-    allowed = whole_numbers(output.device, transforms=case.transforms)
-    for name, found, expected in zip(names, (output, *grads), results, strict=True):
-        yield Answer(f"{kernel} {case.name}, {layout.name}, {name}", found, expected, allowed)
+    results = {"grad_input": right.grad_input, "grad_weight": right.grad_weight, "grad_bias": right.grad_bias}
+    for (name, expected), found in zip(results.items(), gradients(output, grad_output, leaves), strict=True):
+        yield Answer(f"{what}, {name}", found, expected, allowed)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from trainloop.doctor.answer import Answer, whole_numbers
 from trainloop.doctor.kernels.gradients import gradients
 from trainloop.doctor.layouts import to_device
-from trainloop.doctor.whole_numbers import some_numbers
+from trainloop.doctor.whole_numbers import WIDE, some_numbers
 
 BATCH, IN_FEATURES, OUT_FEATURES = 33, 65, 19
 """none a multiple of a vector register, so that kernels have edges to get wrong"""
@@ -18,7 +18,7 @@ BATCH, IN_FEATURES, OUT_FEATURES = 33, 65, 19
 
 def linear(device: torch.device) -> Iterator[Answer]:
     """Yield what the device makes of x · weightᵀ + bias."""
-    x, weight = some_numbers((BATCH, IN_FEATURES), 11), some_numbers((OUT_FEATURES, IN_FEATURES), 12)
+    x, weight = WIDE * some_numbers((BATCH, IN_FEATURES), 11), some_numbers((OUT_FEATURES, IN_FEATURES), 12)
     bias, grad = some_numbers((OUT_FEATURES,), 13), some_numbers((BATCH, OUT_FEATURES), 14)
     leaves = [to_device(values, device).requires_grad_() for values in (x, weight, bias)]
     with torch.enable_grad():
