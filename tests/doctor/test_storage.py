@@ -115,6 +115,18 @@ def test_every_operation_that_a_disk_refuses_fails(tmp_path, monkeypatch, operat
     assert "--run-dir" in line.help
 
 
+def test_a_folder_that_may_not_even_be_looked_into_is_told(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(storage.Path, "exists", refuse)
+    line = storage.disk_line(storage.RUNS, tmp_path, needed=True)
+    assert (line.state, line.found) == (State.failed, f"cannot be used (Permission denied): {tmp_path}")
+    line = storage.cifar10_line(tmp_path)
+    assert (line.state, line.found) == (State.note, f"cannot be read (Permission denied): {tmp_path}")
+    assert "TRAINLOOP_DATA" in line.help
+
+
 def test_a_disk_that_loses_a_write_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "write_text", lambda path, _: path.write_text("something else", encoding="utf-8"))
     line = storage.disk_line(storage.RUNS, tmp_path, needed=True)

@@ -66,7 +66,7 @@ def run_checks(device: torch.device, *, quick: bool = False) -> list[Outcome]:
 
 
 def admit_device(device: torch.device, *, allow_failing: bool, announce: Callable[[str], None]) -> list[str]:
-    """Refuse a device that computes wrongly; examined once a process, at a cost of some 60 ms.
+    """Refuse a device that computes wrongly; examined once a process, at a cost of some 70 ms.
 
     Args:
         device: to train on.

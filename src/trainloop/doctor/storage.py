@@ -57,7 +57,10 @@ def embedded_line() -> Line:
 
 def cifar10_line(folder: Path) -> Line:
     """Check every file of the full set that is here."""
-    missing = cifar10.missing(folder)
+    try:
+        missing = cifar10.missing(folder)
+    except OSError as error:
+        return Line(DATA, "cifar10", State.note, f"cannot be read ({error.strerror}): {folder}", HOW_TO_CHOOSE[DATA])
     present = [file for file in cifar10.FILES if file not in missing]
     how = f"{cifar10.HOW_TO_GET}; configs/quickstart.yaml needs none of it"
     if not present:
@@ -80,8 +83,10 @@ def disk_line(name: str, folder: Path, *, needed: bool) -> Line:
         folder: it, which need not be there yet.
         needed: nothing can be trained if it cannot be written.
     """
-    place = _existing(folder)
+    place = folder
     try:
+        with writing(folder):
+            place = _existing(folder)
         fault, fsync_ms = try_disk(place)
     except (ResourceError, NotImplementedError) as error:  # the latter is how filelock says that a disk knows no locks
         why = error.faults[0].found if isinstance(error, ResourceError) else str(error)
