@@ -100,6 +100,7 @@ def _settings(device: torch.device) -> tuple[object, ...]:
         torch.are_deterministic_algorithms_enabled(),
         torch.backends.cudnn.deterministic,
         torch.backends.cudnn.benchmark,
+        torch.backends.mkldnn.enabled,
     )
 
 

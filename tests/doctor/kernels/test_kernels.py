@@ -32,6 +32,16 @@ def test_one_thread_does_too(name):
     assert run_check(name, CHECKS[name], CPU).mismatches == ()
 
 
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", [name for name in CHECKS if "conv" in name])
+def test_a_library_that_transforms_is_right_too_but_not_if_it_is_off_by_one(monkeypatch, name):
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert run_check(name, CHECKS[name], CPU).mismatches == ()
+    for function in ("conv2d", "conv_transpose2d"):
+        monkeypatch.setattr(F, function, functools.partial(last_off, getattr(F, function)))
+    assert run_check(name, CHECKS[name], CPU).mismatches != ()
+
+
 @pytest.mark.parametrize("name", CHECKS)
 def test_it_asks_for_gradients_where_none_are_noted(name):
     with torch.no_grad():
