@@ -86,3 +86,14 @@ def test_a_device_that_is_not_there_is_wrong_usage(finding):
     assert isinstance(result.exception, DeviceError)
     assert result.exception.exit_code == 2
     assert "device cuda:99 is not there" in str(result.exception)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_train_hands_on_whether_a_failing_device_is_allowed(monkeypatch, allowed):
+    from trainloop import training
+
+    seen = {}
+    monkeypatch.setattr(training, "train", lambda _, **options: seen.update(options))
+    result = CliRunner().invoke(app, ["train", "--quiet", *(["--allow-failing-device"] if allowed else [])])
+    assert result.exit_code == 0
+    assert seen["allow_failing_device"] is allowed
