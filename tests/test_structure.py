@@ -82,6 +82,7 @@ def test_no_two_packages_import_each_other():
             "bench",
             {"errors", "config", "device", "intervals", "manual", "own_kernel", "plugin", "report", "tolerance"},
         ),
+        ("doctor", {"errors", "files", "data", "device", "manual", "report", "tolerance"}),
         (
             "explain",
             {

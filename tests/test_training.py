@@ -61,7 +61,7 @@ def test_a_run_folder_explains_itself(finished):
     }
     assert {file.name for file in folder.iterdir() if not file.name.startswith(".")} == names
     assert read_json(folder / "summary.json") == json.loads(json.dumps(summary.as_dict()))
-    assert read_json(folder / "env.json").keys() == {"versions", "hardware", "knobs", "git", "data"}
+    assert read_json(folder / "env.json").keys() == {"versions", "hardware", "knobs", "git", "wrong_answers", "data"}
     assert load_config(folder / "config.yaml").config == config_of()
 
 

@@ -51,6 +51,8 @@ def test_the_commands_are_pinned():
         "benchmark-conv",
         "compare-modes",
         "explain-step",
+        "verify-resume",
+        "doctor",
         "models",
         "optimizers",
         "schedules",

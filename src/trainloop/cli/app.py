@@ -14,6 +14,7 @@ from trainloop.cli.benchmark_conv import benchmark_conv
 from trainloop.cli.compare_modes import compare_modes
 from trainloop.cli.config import app as config_app
 from trainloop.cli.data import app as data_app
+from trainloop.cli.doctor import doctor
 from trainloop.cli.evaluate import evaluate
 from trainloop.cli.explain_step import explain_step
 from trainloop.cli.lists import models, optimizers, schedules
@@ -40,6 +41,7 @@ app.command("explain-step")(explain_step)
 app.command("benchmark-conv")(benchmark_conv)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
+app.command()(doctor)
 app.command()(models)
 app.command()(optimizers)
 app.command()(schedules)
