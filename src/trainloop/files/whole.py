@@ -117,3 +117,10 @@ def remove_flat_folder(folder: Path) -> None:
     for file in sorted(folder.iterdir()):
         operations.unlink(file)
     operations.rmdir(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and the files in it; it first loses its name, so that half of one is never taken for the whole."""
+    hidden = beside(folder)
+    operations.rename_folder(folder, hidden)
+    remove_flat_folder(hidden)
