@@ -17,7 +17,7 @@ from trainloop.files.folders import (
     owner,
     remove_if_unused,
 )
-from trainloop.files.plain import disk_use, plain_size, read_plain
+from trainloop.files.plain import disk_use, open_plain, plain_size, read_plain
 from trainloop.files.refusal import free_bytes, require_space, writing
 from trainloop.files.whole import (
     remove_flat_folder,
@@ -39,6 +39,7 @@ __all__ = [
     "make_folder",
     "make_new_folder",
     "one_writer",
+    "open_plain",
     "operations",
     "owner",
     "plain_size",

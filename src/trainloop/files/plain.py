@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 MOST_ENTRIES = 20_000
 """of a folder that are counted; more than any run has"""
@@ -33,17 +34,26 @@ def read_plain(path: Path, limit: int, *, end: bool = False) -> bytes:
     Raises:
         OSError: with the reason in words as its ``strerror``.
     """
-    plain_size(path)
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    descriptor = os.open(path, flags)
-    with os.fdopen(descriptor, "rb") as stream:
-        facts = os.fstat(descriptor)
-        _require_plain(facts)
-        if facts.st_size > limit:
+    with open_plain(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > limit:
             if not end:
-                raise OSError(errno.EFBIG, f"{facts.st_size:,} bytes, {limit:,} at most are read")
-            stream.seek(facts.st_size - limit)
+                raise OSError(errno.EFBIG, f"{size:,} bytes, {limit:,} at most are read")
+            stream.seek(size - limit)
         return stream.read(limit)
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a plain file to read it; see :func:`read_plain`."""
+    plain_size(path)
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    stream = os.fdopen(descriptor, "rb")
+    try:
+        _require_plain(os.fstat(descriptor))
+    except OSError:
+        stream.close()
+        raise
+    return stream
 
 
 def disk_use(folder: Path) -> int:
