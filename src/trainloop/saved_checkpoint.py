@@ -16,7 +16,7 @@ from trainloop.checkpoint.capture import require_same
 from trainloop.checkpoint.folder import read_checkpoint
 from trainloop.checkpoint.layout import Saved
 from trainloop.checkpoint.manifest import MANIFEST
-from trainloop.checkpoint.places import CHECKPOINTS
+from trainloop.checkpoint.places import CHECKPOINTS, NAME
 from trainloop.checkpoint.store import CheckpointStore
 from trainloop.config import load_config
 from trainloop.config.schema import RunConfig
@@ -104,6 +104,8 @@ def _best(run: Path, newest: Saved) -> tuple[Path, Saved]:
             expected="a run with checkpoint.best=val_accuracy (or val_loss) and data.val_size above 0",
             help=f"--checkpoint {LAST}, or one of {_names(run)}",
         )
+    if not NAME.fullmatch(best.folder):
+        raise CheckpointError("the name of the best checkpoint is none", where=str(run), found=best.folder)
     path = run / CHECKPOINTS / best.folder
     return path, read_checkpoint(_require_checkpoint(path, BEST, run))
 

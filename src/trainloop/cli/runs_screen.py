@@ -29,7 +29,7 @@ DROPPED_FIRST = ("size", "time", "data", "mode", "model", "last change")
 """columns that a narrow terminal does without, in this order"""
 MOST_EPOCHS = 24
 KIND_WORDS: dict[Kind, tuple[str, str]] = {
-    "temporary": ("temporary", "left half done by processes that died"),
+    "temporary": ("always", "left half done by processes that died"),
     "empty": ("--empty", "runs without a checkpoint or result"),
     "checkpoints": ("--checkpoints", "checkpoints of finished runs"),
     "best": ("--best", "checkpoints of the best epoch of finished runs"),
@@ -242,8 +242,11 @@ def _value(value: Any) -> str:
 
 def _metrics_text(metrics: MetricsDifference) -> str:
     if metrics.place:
-        values = f"{metrics.field} {shown(metrics.a)} in A, {shown(metrics.b)} in B"
-        return f"differ first at {shown(metrics.place)}: {values}; {count(metrics.compared - 1)} lines before it are the same"
+        values = ", ".join(f"{shown(name)} {shown(a)} in A, {shown(b)} in B" for name, a, b in metrics.fields)
+        same = metrics.compared - 1
+        return f"differ first at {shown(metrics.place)}: {values}" + (
+            f" ({count(same)} lines are the same)" if same else ""
+        )
     if metrics.problem:
         return f"the same in {count(metrics.compared)} lines, then {shown(metrics.problem)}"
     if metrics.same:
@@ -262,9 +265,9 @@ def print_plan(plan: Plan, kinds: Sequence[Kind], console: Console) -> None:
         if items:
             option, words = KIND_WORDS[kind]
             mark = "×" if kind in kinds else " "
-            rows.append((mark, option, f"{count(len(items))} {words}", size(sum(item.bytes for item in items))))
+            rows.append((mark, option, words, count(len(items)), size(sum(item.bytes for item in items))))
     if rows:
-        print_table(console, ("", "what", "", "size"), rows, right=("size",))
+        print_table(console, ("", "option", "what", "number", "size"), rows, right=("number", "size"))
         for item in plan.of(kinds):
             print_line(console, f"  × {shown(item.path)}")
     else:

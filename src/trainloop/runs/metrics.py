@@ -66,17 +66,14 @@ class MetricsDifference:
     Args:
         compared: lines that both have.
         place: of the first difference, such as ``step 7``; empty where what both have is the same to the bit.
-        field: that differs there.
-        a, b: its values.
+        fields: that differ there: name, value in the one run, value in the other.
         only_a, only_b: lines that the other run has not.
         problem: why no more was compared; empty where all of it was.
     """
 
     compared: int = 0
     place: str = ""
-    field: str = ""
-    a: Any = None
-    b: Any = None
+    fields: tuple[tuple[str, Any, Any], ...] = ()
     only_a: int = 0
     only_b: int = 0
     problem: str = ""
@@ -168,9 +165,8 @@ def first_difference(a: Path, b: Path) -> MetricsDifference:
                 other = next(right, None)
             else:
                 compared += 1
-                if (name := _differing(one[1], other[1])) is not None:
-                    place, values = _place_text(one[1]), (one[1].get(name), other[1].get(name))
-                    return MetricsDifference(compared, place, name, *values, only_a, only_b)
+                if fields := _differing(one[1], other[1]):
+                    return MetricsDifference(compared, _place_text(one[1]), fields, only_a, only_b)
                 one, other = next(left, None), next(right, None)
     except CheckpointError as error:
         fault = error.faults[0]
@@ -189,12 +185,10 @@ def _places(path: Path) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
         yield before, facts
 
 
-def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
-    """Return the first field that differs; by its text, for a zero has two signs."""
-    for name in dict.fromkeys([*a, *b]):
-        if name not in TIMES and repr(a.get(name)) != repr(b.get(name)):
-            return name
-    return None
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[tuple[str, Any, Any], ...]:
+    """Return the fields that differ; by their text, for a zero has two signs."""
+    names = [name for name in dict.fromkeys([*a, *b]) if name not in TIMES]
+    return tuple((name, a.get(name), b.get(name)) for name in names if repr(a.get(name)) != repr(b.get(name)))
 
 
 def _place_text(facts: Mapping[str, Any]) -> str:
