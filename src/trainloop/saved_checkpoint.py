@@ -76,9 +76,8 @@ def find_checkpoint(run: Path | None, which: str, device: str | None = None) -> 
         _, newest = _last(run)
         path, saved = _best(run, newest)
     else:
-        path = run / CHECKPOINTS / which
-        if not path.is_dir() and Path(which).is_dir():
-            path = _inside(run, Path(which))
+        is_name = Path(which).name == which
+        path = run / CHECKPOINTS / which if is_name else _inside(run, Path(which))
         saved = read_checkpoint(_require_checkpoint(path, which, run))
     return SavedCheckpoint(path, _config(path, saved, device), saved)
 
@@ -111,7 +110,7 @@ def _best(run: Path, newest: Saved) -> tuple[Path, Saved]:
 
 
 def _inside(run: Path, path: Path) -> Path:
-    if path.resolve().parent != (run / CHECKPOINTS).resolve():
+    if path.is_dir() and path.resolve().parent != (run / CHECKPOINTS).resolve():
         raise UsageError(
             "this checkpoint is not of this run",
             where="--checkpoint",

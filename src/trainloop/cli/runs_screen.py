@@ -28,6 +28,7 @@ RIGHT = frozenset({"step", "test", "time", "size"})
 DROPPED_FIRST = ("size", "time", "data", "mode", "model", "last change")
 """columns that a narrow terminal does without, in this order"""
 MOST_EPOCHS = 24
+MOST_LISTED = 20
 KIND_WORDS: dict[Kind, tuple[str, str]] = {
     "temporary": ("always", "left half done by processes that died"),
     "empty": ("--empty", "runs without a checkpoint or result"),
@@ -268,12 +269,17 @@ def print_plan(plan: Plan, kinds: Sequence[Kind], console: Console) -> None:
             rows.append((mark, option, words, count(len(items)), size(sum(item.bytes for item in items))))
     if rows:
         print_table(console, ("", "option", "what", "number", "size"), rows, right=("number", "size"))
-        for item in plan.of(kinds):
-            print_line(console, f"  × {shown(item.path)}")
+        _print_some([f"  × {shown(item.path)}" for item in plan.of(kinds)], console)
     else:
         print_line(console, "nothing to remove")
-    for kept in plan.kept:
-        print_line(console, kept_line(kept))
+    _print_some([kept_line(kept) for kept in plan.kept], console)
+
+
+def _print_some(lines: Sequence[str], console: Console) -> None:
+    for line in lines[:MOST_LISTED]:
+        print_line(console, line)
+    if len(lines) > MOST_LISTED:
+        print_line(console, f"  and {count(len(lines) - MOST_LISTED)} more")
 
 
 def kept_line(kept: Kept) -> str:

@@ -12,6 +12,8 @@ from trainloop.runs.overview import last_change, look_at, run_folders
 
 LATEST = "latest"
 MOST_NAMED = 4
+LONGEST_NAME = 60
+"""characters, up to which nearest names are looked for"""
 
 
 def find_run(text: str) -> Path:
@@ -24,7 +26,7 @@ def find_run(text: str) -> Path:
         UsageError: nothing, or more than one folder, is meant; the message has the nearest names.
     """
     here = Path(text)
-    if text != LATEST and here.exists():
+    if text not in ("", LATEST) and _exists(here):
         if here.is_dir():
             return here
         raise UsageError("this is a file, not a run folder", where=str(here), expected="a folder that holds a run")
@@ -53,6 +55,14 @@ def find_run(text: str) -> Path:
     )
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # A name that is too long, for instance.
+        return False
+
+
 def _latest(newest_first: Sequence[Path]) -> Path:
     for path in newest_first:
         if look_at(path).state != "no run":
@@ -70,7 +80,7 @@ def _advice(text: str, names: Sequence[str]) -> str:
 def nearest_names(word: str, names: Sequence[str]) -> list[str]:
     """Return the names that ``word``, or a beginning of them, was most likely meant to be, the nearest first."""
     plain = normal(word)
-    if len(plain) > 60:
+    if not 0 < len(plain) <= LONGEST_NAME:
         return []
     limit = allowed_edits(plain)
     scored = [
