@@ -69,6 +69,7 @@ def test_no_two_packages_import_each_other():
         ("interruption", {"errors"}),
         ("checkpoint", {"errors", "files", "config", "interruption", "loop", "stages"}),
         ("report", {"errors", "files", "loop", "estimate"}),
+        ("runs", {"errors", "files", "config", "checkpoint", "loop", "report"}),
         (
             "compare",
             {
