@@ -70,6 +70,18 @@ def test_the_sign_of_a_zero_counts(runs, twin):
     assert compared(runs, twin).fields == (("loss", 0.0, -0.0),)
 
 
+def test_the_lr_is_told_apart_from_what_was_measured(runs, twin):
+    for number in (1, 2, 3):
+        edit(twin / "metrics.jsonl", number, lr=0.5)
+    found = compared(runs, twin)
+    lr = json.loads((runs / "finished" / "metrics.jsonl").read_text().splitlines()[1])["lr"]
+    assert (found.lr, found.place, found.compared, found.same) == (("step 2", lr, 0.5), "", LINES, False)
+    edit(twin / "metrics.jsonl", 4, loss=9.0)
+    found = compared(runs, twin)
+    assert (found.lr, found.place) == (("step 2", lr, 0.5), "step 5")
+    assert [name for name, _, _ in found.fields] == ["loss"]
+
+
 def test_lines_that_only_one_run_has(runs, twin):
     path = twin / "metrics.jsonl"
     lines = path.read_text().splitlines(keepends=True)

@@ -242,18 +242,27 @@ def _value(value: Any) -> str:
 
 
 def _metrics_text(metrics: MetricsDifference) -> str:
+    return "; ".join(_metrics_parts(metrics))
+
+
+def _metrics_parts(metrics: MetricsDifference) -> Iterator[str]:
+    if metrics.same:
+        yield f"the same to the bit, time fields aside: {count(metrics.compared)} lines"
+        return
+    if metrics.lr is not None:
+        place, a, b = metrics.lr
+        yield f"the lr differs from {shown(place)} on, {shown(a)} in A, {shown(b)} in B"
     if metrics.place:
         values = ", ".join(f"{shown(name)} {shown(a)} in A, {shown(b)} in B" for name, a, b in metrics.fields)
-        same = metrics.compared - 1
-        return f"differ first at {shown(metrics.place)}: {values}" + (
-            f" ({count(same)} lines are the same)" if same else ""
-        )
+        yield f"they differ first at {shown(metrics.place)}: {values} ({count(metrics.compared - 1)} lines before it compared)"
+        return
+    what = "what was measured is" if metrics.lr else "they are"
+    yield f"{what} the same to the bit where both have them: {count(metrics.compared)} lines"
+    for number, side in ((metrics.only_a, "A"), (metrics.only_b, "B")):
+        if number:
+            yield f"{count(number)} only in {side}"
     if metrics.problem:
-        return f"the same in {count(metrics.compared)} lines, then {shown(metrics.problem)}"
-    if metrics.same:
-        return f"the same to the bit, time fields aside: {count(metrics.compared)} lines"
-    more = [f"{count(n)} only in {side}" for side, n in (("A", metrics.only_a), ("B", metrics.only_b)) if n]
-    return f"the same to the bit where both have them: {count(metrics.compared)} lines; {', '.join(more)}"
+        yield f"no further, for {shown(metrics.problem)}"
 
 
 def print_plan(plan: Plan, kinds: Sequence[Kind], console: Console) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import json
 from array import array
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ TAIL = 4_096
 """bytes at the end of a file that hold its last line"""
 TIMES = frozenset({"seconds", "images_per_second"})
 """fields that two runs with the same bits do not share"""
+LR = "lr"
 ORDER = {StepsDone.kind: 0, EpochDone.kind: 1, TestDone.kind: 2}
 """in which lines of one step stand"""
 LAST = 10**18
@@ -65,8 +66,9 @@ class MetricsDifference:
 
     Args:
         compared: lines that both have.
-        place: of the first difference, such as ``step 7``; empty where what both have is the same to the bit.
+        place: of the first difference in what was measured, such as ``step 7``; empty where both have the same to the bit.
         fields: that differ there: name, value in the one run, value in the other.
+        lr: where the lr, which nobody measures, differs first: place, value, value; None where it does not up to there.
         only_a, only_b: lines that the other run has not.
         problem: why no more was compared; empty where all of it was.
     """
@@ -74,6 +76,7 @@ class MetricsDifference:
     compared: int = 0
     place: str = ""
     fields: tuple[tuple[str, Any, Any], ...] = ()
+    lr: tuple[str, Any, Any] | None = None
     only_a: int = 0
     only_b: int = 0
     problem: str = ""
@@ -81,7 +84,7 @@ class MetricsDifference:
     @property
     def same(self) -> bool:
         """Say whether both files hold the same lines to the bit, time fields aside."""
-        return not (self.place or self.only_a or self.only_b or self.problem)
+        return not (self.place or self.lr or self.only_a or self.only_b or self.problem)
 
 
 def last_step(path: Path) -> LastStep | None:
@@ -152,26 +155,38 @@ def first_difference(a: Path, b: Path) -> MetricsDifference:
 
     Lines that tell of the same place are compared; so runs that log at other intervals are compared where both do.
     """
-    compared = only_a = only_b = 0
+    found = MetricsDifference()
     try:
-        left, right = _places(a), _places(b)
-        one, other = next(left, None), next(right, None)
-        while one is not None or other is not None:
-            if other is None or (one is not None and one[0] < other[0]):
-                only_a += 1
-                one = next(left, None)
-            elif one is None or other[0] < one[0]:
-                only_b += 1
-                other = next(right, None)
-            else:
-                compared += 1
-                if fields := _differing(one[1], other[1]):
-                    return MetricsDifference(compared, _place_text(one[1]), fields, only_a, only_b)
-                one, other = next(left, None), next(right, None)
+        for one, other in _side_by_side(a, b):
+            if one is None or other is None:
+                side = "only_b" if one is None else "only_a"
+                found = replace(found, **{side: getattr(found, side) + 1})
+                continue
+            found = replace(found, compared=found.compared + 1)
+            fields = _differing(one, other)
+            if fields and fields[0][0] == LR and found.lr is None:
+                found = replace(found, lr=(_place_text(one), *fields[0][1:]))
+            if any(name != LR for name, *_ in fields):
+                return replace(found, place=_place_text(one), fields=fields)
     except CheckpointError as error:
         fault = error.faults[0]
-        return MetricsDifference(compared, only_a=only_a, only_b=only_b, problem=f"{fault.where}: {fault.found}")
-    return MetricsDifference(compared, only_a=only_a, only_b=only_b)
+        return replace(found, problem=f"{fault.where}: {fault.found}")
+    return found
+
+
+def _side_by_side(a: Path, b: Path) -> Iterator[tuple[dict[str, Any] | None, dict[str, Any] | None]]:
+    """Yield the lines of both files, those of one place together; None for a file without a line there."""
+    left, right = _places(a), _places(b)
+    one, other = next(left, None), next(right, None)
+    while one is not None or other is not None:
+        places = [line[0] for line in (one, other) if line is not None]
+        here = min(places)
+        yield (
+            one[1] if one is not None and one[0] == here else None,
+            other[1] if other is not None and other[0] == here else None,
+        )
+        one = next(left, None) if one is not None and one[0] == here else one
+        other = next(right, None) if other is not None and other[0] == here else other
 
 
 def _places(path: Path) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
@@ -186,8 +201,8 @@ def _places(path: Path) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
 
 
 def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[tuple[str, Any, Any], ...]:
-    """Return the fields that differ; by their text, for a zero has two signs."""
-    names = [name for name in dict.fromkeys([*a, *b]) if name not in TIMES]
+    """Return the fields that differ, the lr first; by their text, for a zero has two signs."""
+    names = [name for name in dict.fromkeys([LR, *a, *b]) if name not in TIMES]
     return tuple((name, a.get(name), b.get(name)) for name in names if repr(a.get(name)) != repr(b.get(name)))
 
 
