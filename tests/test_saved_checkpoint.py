@@ -40,12 +40,27 @@ class Heard:
         pass
 
 
-@pytest.fixture(scope="module", params=["builtin", "manual, averaged"])
-def run(request, tmp_path_factory):
-    changes = {} if request.param == "builtin" else {"mode": "manual", "train": {**CONFIG["train"], "ema_decay": 0.8}}
-    folder, heard = tmp_path_factory.mktemp("run") / "run", Heard()
-    train(RunConfig.model_validate_json(json.dumps({**CONFIG, **changes})), run_dir=folder, sinks=[heard])
-    return folder, heard
+CELLS = {"builtin": {}, "manual, averaged": {"mode": "manual", "train": {**CONFIG["train"], "ema_decay": 0.8}}}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Return a function: cell → the folder of its run, and what the run itself told."""
+    runs = {}
+
+    def get(cell):
+        if cell not in runs:
+            folder, heard = tmp_path_factory.mktemp("run") / "run", Heard()
+            train(RunConfig.model_validate_json(json.dumps({**CONFIG, **CELLS[cell]})), run_dir=folder, sinks=[heard])
+            runs[cell] = (folder, heard)
+        return runs[cell]
+
+    return get
+
+
+@pytest.fixture(params=CELLS)
+def run(request, made):
+    return made(request.param)
 
 
 def judged(folder, which, split):
@@ -77,12 +92,10 @@ def test_the_best_epoch(run):
     assert judged(folder, "best", "val") == heard.epochs[step]
 
 
-def test_without_the_mean_the_bits_are_others(run, monkeypatch):
+def test_without_the_mean_the_bits_are_others(made, monkeypatch):
     """The negative control: the weights themselves are not what an averaged run is judged by."""
-    folder, heard = run
-    checkpoint = find_checkpoint(folder, "last")
-    if not checkpoint.is_averaged:
-        return
+    folder, heard = made("manual, averaged")
+    assert find_checkpoint(folder, "last").is_averaged
     real = put_weights
 
     def plain(model, tensors):
@@ -93,8 +106,8 @@ def test_without_the_mean_the_bits_are_others(run, monkeypatch):
 
 
 @pytest.fixture
-def copied(run, tmp_path):
-    folder, _ = run
+def copied(made, tmp_path):
+    folder, _ = made("manual, averaged")
     return shutil.copytree(folder, tmp_path / "run")
 
 
@@ -182,8 +195,8 @@ def command(*words):
     return CliRunner().invoke(app, ["evaluate", *map(str, words)], catch_exceptions=False)
 
 
-def test_the_command_says_which_checkpoint_and_that_it_is_the_same(run):
-    folder, heard = run
+def test_the_command_says_which_checkpoint_and_that_it_is_the_same(made):
+    folder, heard = made("builtin")
     done = command(folder, "--checkpoint", "last")
     *_, place, accuracy, same = done.output.splitlines()
     assert place.startswith(f"checkpoint {folder}/checkpoints/step-00000012-end, verified: step 12, after epoch 3")

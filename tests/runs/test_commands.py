@@ -154,11 +154,11 @@ def test_diff(runs):
     (runs / "other" / "metrics.jsonl").write_text("".join(lines))
     text = output("diff", "finished", "other")
     assert "config: no key differs\n" in text
-    assert f"metrics  they differ first at step 5: loss {loss!r} in A, 2.5 in B (4 lines before it compared)\n" in text
+    assert f"metrics  what was measured differs first at step 5: loss {loss!r} in A, 2.5 in B\n" in text
     assert text.endswith("weights  the same bits\n")
     assert "the same to the bit, time fields aside: 15 lines" in output("diff", "finished", "runs/finished")
     text = output("diff", "finished", "stopped")
-    assert "they are the same to the bit where both have them: 9 lines; 6 only in A" in text
+    assert "they are the same to the bit where both have them: 9 lines\n         6 lines are only in A\n" in text
     facts = json.loads(output("diff", "finished", "other", "--json"))
     assert facts["metrics"]["place"] == "step 5"
     assert facts["metrics"]["fields"] == [["loss", loss, 2.5]]

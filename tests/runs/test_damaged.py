@@ -157,7 +157,7 @@ VARIANTS = {
     # of a run that was killed before its first checkpoint
     "config wrong": ("killed", lambda r: put(r, "config.yaml", "seeed: 1"), "damaged", "unknown key `seeed`"),
     "config binary": ("killed", lambda r: put(r, "config.yaml", b"\x00\xff"), "damaged", "config.yaml: "),
-    "config deep": ("killed", lambda r: put(r, "config.yaml", "[" * 3_000), "damaged", "config.yaml: "),
+    "config deep": ("killed", lambda r: put(r, "config.yaml", "[" * 500), "damaged", "config.yaml: "),
     "config a folder": ("killed", lambda r: instead(r, "config.yaml"), "damaged", "config.yaml: a folder"),
     "config missing": ("killed", lambda r: (r / "config.yaml").unlink(), "no checkpoint", ""),
     "config hostile": ("killed", lambda r: put(r, "config.yaml", f"model: {{name: '{HOSTILE}'}}"), "damaged", ""),

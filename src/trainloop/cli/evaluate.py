@@ -67,7 +67,7 @@ class Judged:
 
 def evaluate(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Run folder, a name in runs/ or its beginning, or latest.")
+        str | None, typer.Argument(metavar="RUN", help="Run folder, a name in runs/ or its beginning, or latest.")
     ] = None,
     checkpoint: Annotated[
         str | None,

@@ -19,7 +19,7 @@ app = typer.Typer(name="runs", help="List, show, compare and clean runs.", no_ar
 
 RUNS = Path("runs")
 RUN_HELP = "Run folder, a name in runs/ or its beginning, or latest."
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of run folders, or one run folder.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of run folders, or one run folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

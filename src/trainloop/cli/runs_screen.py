@@ -222,7 +222,8 @@ def print_difference(difference: RunDifference, console: Console) -> None:
     _print_pairs("machine, data, files", difference.facts, "nothing differs", console)
     if difference.results:
         _print_pairs("results", difference.results, "", console)
-    print_line(console, f"metrics  {_metrics_text(difference.metrics)}")
+    for number, line in enumerate(_metrics_lines(difference.metrics)):
+        print_line(console, f"{'' if number else 'metrics':<9}{line}")
     weights = {True: "the same bits", False: "different", None: "not known: a run without an end has none"}
     print_line(console, f"weights  {weights[difference.same_weights]}")
 
@@ -241,26 +242,23 @@ def _value(value: Any) -> str:
     return shown("-" if value is None else value, LONGEST_CELL)
 
 
-def _metrics_text(metrics: MetricsDifference) -> str:
-    return "; ".join(_metrics_parts(metrics))
-
-
-def _metrics_parts(metrics: MetricsDifference) -> Iterator[str]:
+def _metrics_lines(metrics: MetricsDifference) -> Iterator[str]:
     if metrics.same:
         yield f"the same to the bit, time fields aside: {count(metrics.compared)} lines"
         return
     if metrics.lr is not None:
         place, a, b = metrics.lr
-        yield f"the lr differs from {shown(place)} on, {shown(a)} in A, {shown(b)} in B"
+        yield f"the lr differs from {shown(place)} on: {shown(a)} in A, {shown(b)} in B"
     if metrics.place:
-        values = ", ".join(f"{shown(name)} {shown(a)} in A, {shown(b)} in B" for name, a, b in metrics.fields)
-        yield f"they differ first at {shown(metrics.place)}: {values} ({count(metrics.compared - 1)} lines before it compared)"
+        pairs = [pair for pair in metrics.fields if metrics.lr is None or pair[0] != "lr"]
+        values = ", ".join(f"{shown(name)} {shown(a)} in A, {shown(b)} in B" for name, a, b in pairs)
+        yield f"what was measured differs first at {shown(metrics.place)}: {values}"
         return
     what = "what was measured is" if metrics.lr else "they are"
     yield f"{what} the same to the bit where both have them: {count(metrics.compared)} lines"
     for number, side in ((metrics.only_a, "A"), (metrics.only_b, "B")):
         if number:
-            yield f"{count(number)} only in {side}"
+            yield f"{count(number)} lines are only in {side}"
     if metrics.problem:
         yield f"no further, for {shown(metrics.problem)}"
 
