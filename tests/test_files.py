@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -125,25 +126,37 @@ def test_the_lock_can_be_had_again(tmp_path):
             pass
 
 
+def take_while_somebody_asks(folder):
+    """Take a lock that somebody else holds shared, as `is_held` does, for the next 50 ms."""
+    with (folder / ".lock").open("w") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        letting_go = threading.Timer(0.05, fcntl.flock, (asking, fcntl.LOCK_UN))
+        letting_go.start()
+        try:
+            with files.one_writer(folder):
+                pass
+        finally:
+            letting_go.join()
+
+
 def test_whoever_asks_for_a_lock_keeps_nobody_from_taking_it(tmp_path):
     with files.one_writer(tmp_path):
         assert files.is_held(tmp_path)
-    ended, asked = threading.Event(), []
+    assert not files.is_held(tmp_path)
+    take_while_somebody_asks(tmp_path)
 
-    def ask():
-        while not ended.is_set():
-            asked.append(files.is_held(tmp_path))
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    try:
-        for _ in range(30):
-            with files.one_writer(tmp_path):
-                pass
-    finally:
-        ended.set()
-        asking.join()
-    assert {True, False} <= set(asked)
+def test_without_patience_somebody_who_asks_would_keep_others_off(tmp_path, monkeypatch):
+    """The negative control."""
+    monkeypatch.setattr("trainloop.files.folders.PATIENCE_SECONDS", 0.0)
+    with pytest.raises(RunFolderBusyError):
+        take_while_somebody_asks(tmp_path)
+
+
+def test_two_who_ask_see_nothing_of_each_other(tmp_path):
+    with (tmp_path / ".lock").open("w") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        assert not files.is_held(tmp_path)
 
 
 def test_a_lock_file_that_is_none_is_told_as_held_or_not_there(tmp_path):
