@@ -105,7 +105,7 @@ def test_a_run_stops_before_the_update_and_says_where(stage, mode, tmp_path, mon
     (line,) = nonfinite_lines(tmp_path / "r")
     assert (line["step"], line["stage"], line["skipped"]) == (BAD, stage, False)
     rows = {"data": [2], "forward": [3]}.get(stage, list(range(8)))
-    assert line["samples"] == breaker.batches[BAD - 1].indices[rows].tolist()
+    assert line["images"] == breaker.batches[BAD - 1].indices[rows].tolist()
     assert line["tensor"] in str(caught.value)
     # Every step before it was saved, nothing of it was.
     newest = CheckpointStore(tmp_path / "r").newest().saved

@@ -70,6 +70,7 @@ def test_no_two_packages_import_each_other():
         ("interruption", {"errors"}),
         ("checkpoint", {"errors", "files", "config", "interruption", "loop", "stages"}),
         ("report", {"errors", "files", "loop", "estimate"}),
+        ("runs", {"errors", "files", "config", "checkpoint", "loop", "report"}),
         (
             "compare",
             {
@@ -77,7 +78,7 @@ def test_no_two_packages_import_each_other():
                 *{"files", "intervals", "own_kernel", "plugin", "random_state", "tolerance", "ulp"},
             },
         ),
-        ("verify_resume", {"errors", "files", "config", "checkpoint", "report"}),
+        ("verify_resume", {"errors", "files", "config", "checkpoint", "loop", "report"}),
         (
             "bench",
             {"errors", "config", "device", "intervals", "manual", "own_kernel", "plugin", "report", "tolerance"},

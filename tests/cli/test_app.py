@@ -58,7 +58,7 @@ def test_the_commands_are_pinned():
         "schedules",
         "rules",
     }
-    assert groups == {"data", "config"}
+    assert groups == {"data", "config", "runs"}
 
 
 def test_version(folder):

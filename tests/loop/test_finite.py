@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from trainloop.data.pipeline import Batch
-from trainloop.loop.finite import MAX_SKIPPED_IN_A_ROW, FiniteCheck, images
+from trainloop.loop.finite import MAX_SKIPPED_IN_A_ROW, FiniteCheck, listed
 from trainloop.loop.step import StepResult
 
 NAN, INF = float("nan"), float("inf")
@@ -188,5 +188,5 @@ def test_skipping_brings_the_buffers_back_to_the_step_before(net):
 
 
 def test_many_images_are_shortened():
-    assert images((3, 1)) == "3, 1"
-    assert images(tuple(range(11))).endswith("7 and 3 more (all of them in metrics.jsonl)")
+    assert listed((3, 1)) == "3, 1"
+    assert listed(tuple(range(11))).endswith("7 and 3 more (all of them in metrics.jsonl)")

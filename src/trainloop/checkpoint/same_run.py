@@ -12,6 +12,7 @@ from typing import Any
 
 from trainloop.checkpoint.capture import Origin
 from trainloop.checkpoint.layout import Facts
+from trainloop.config.flatten import flat
 from trainloop.stages import SAME_BITS, STAGES
 
 FREE_SECTIONS = frozenset({"log", "checkpoint"})
@@ -90,15 +91,3 @@ def _machine(facts: Facts, now: Origin) -> Iterator[Difference]:
             yield Difference(name, str(value), str(after[name]))
     if now.config["train"]["compile"]:
         yield Difference("train.compile", "compiled in another process", "compiled anew")
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of a config by dotted key."""
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{key}.")
-        else:
-            found[key] = value
-    return found

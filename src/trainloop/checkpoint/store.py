@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainloop.checkpoint.folder import folder_name, read_checkpoint, verify, write_checkpoint
+from trainloop.checkpoint.folder import read_checkpoint, write_checkpoint
 from trainloop.checkpoint.layout import Saved
+from trainloop.checkpoint.manifest import verify
+from trainloop.checkpoint.places import CHECKPOINTS, checkpoint_folders, folder_name, place
 from trainloop.errors import CheckpointError
-from trainloop.files import make_folder, operations, remove_flat_folder, writing
-from trainloop.files.whole import beside, half_done
-
-CHECKPOINTS = "checkpoints"
-NAME = re.compile(r"step-(\d{8,18})(-end)?")
+from trainloop.files import make_folder, operations, remove_flat_folder, remove_folder, writing
+from trainloop.files.whole import half_done
 
 
 @dataclass(frozen=True)
@@ -48,16 +45,7 @@ class CheckpointStore:
 
     def folders(self) -> list[Path]:
         """Return the folders named as checkpoints, the furthest first; nobody has looked into them."""
-        if not self.path.is_dir():
-            return []
-        named = [path for path in self.path.iterdir() if NAME.fullmatch(path.name) and path.is_dir()]
-        return sorted(named, key=self._place, reverse=True)
-
-    @staticmethod
-    def _place(path: Path) -> tuple[int, bool]:
-        """Return how far a checkpoint is, by its name."""
-        match = NAME.fullmatch(path.name)
-        return (int(match[1]), bool(match[2])) if match else (-1, False)
+        return checkpoint_folders(self.path.parent)
 
     def newest(self) -> Found:
         """Read the furthest checkpoint that verifies, passing over those that do not."""
@@ -112,8 +100,9 @@ class CheckpointStore:
             for path in half_done(self.path):
                 remove_flat_folder(path)
             if after is not None and after.resolve().parent == self.path.resolve():
-                further = [path for path in self.folders() if self._place(path) > self._place(after)]
-                self._remove(further)
+                for path in self.folders():
+                    if place(path) > place(after):
+                        remove_folder(path)
 
     def _is_there(self, path: Path) -> bool:
         """Say whether this place of the run is saved already; a damaged checkpoint of it is removed."""
@@ -122,7 +111,7 @@ class CheckpointStore:
         if self._verifies(path):
             return True
         with writing(path):
-            self._remove([path])
+            remove_folder(path)
         return False
 
     def _prune(self, *, newest: Path, best: str | None) -> None:
@@ -134,7 +123,7 @@ class CheckpointStore:
             if kept < self.keep and self._verifies(path):
                 kept += 1
             else:
-                self._remove([path])
+                remove_folder(path)
 
     def _verifies(self, path: Path) -> bool:
         """Say whether a checkpoint is whole; each is read once."""
@@ -145,10 +134,3 @@ class CheckpointStore:
                 return False
             self._verified.add(path)
         return True
-
-    def _remove(self, paths: Iterable[Path]) -> None:
-        """Remove folders; each first loses its name, so that half of one is never taken for a checkpoint."""
-        for path in paths:
-            hidden = beside(path)
-            operations.rename_folder(path, hidden)
-            remove_flat_folder(hidden)

@@ -21,6 +21,7 @@ from trainloop.cli.lists import models, optimizers, schedules
 from trainloop.cli.options import CliState
 from trainloop.cli.predict import predict
 from trainloop.cli.rules import rules
+from trainloop.cli.runs import app as runs_app
 from trainloop.cli.train import train
 from trainloop.cli.verify_resume import verify_resume
 from trainloop.errors import INTERNAL_ERROR_EXIT_CODE, InterruptedRunError, TrainloopError
@@ -42,6 +43,7 @@ app.command("benchmark-conv")(benchmark_conv)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
 app.command()(doctor)
+app.add_typer(runs_app, name="runs")
 app.command()(models)
 app.command()(optimizers)
 app.command()(schedules)

@@ -7,21 +7,46 @@ All of it is made of the few calls in ``operations.py``.
 
 from trainloop.files import operations, refusal
 from trainloop.files.append import AppendFile
-from trainloop.files.folders import LOCK_NAME, is_held, make_folder, make_new_folder, one_writer, remove_if_unused
+from trainloop.files.folders import (
+    LOCK_NAME,
+    OWNER_NAME,
+    is_held,
+    make_folder,
+    make_new_folder,
+    one_writer,
+    owner,
+    remove_if_unused,
+)
+from trainloop.files.plain import disk_use, open_plain, plain_size, read_plain
 from trainloop.files.refusal import free_bytes, require_space, writing
-from trainloop.files.whole import remove_flat_folder, staged_folder, sync_folder, write_bytes, write_new, write_text
+from trainloop.files.whole import (
+    remove_flat_folder,
+    remove_folder,
+    staged_folder,
+    sync_folder,
+    write_bytes,
+    write_new,
+    write_text,
+)
 
 __all__ = [
     "LOCK_NAME",
+    "OWNER_NAME",
     "AppendFile",
+    "disk_use",
     "free_bytes",
     "is_held",
     "make_folder",
     "make_new_folder",
     "one_writer",
+    "open_plain",
     "operations",
+    "owner",
+    "plain_size",
+    "read_plain",
     "refusal",
     "remove_flat_folder",
+    "remove_folder",
     "remove_if_unused",
     "require_space",
     "staged_folder",

@@ -11,11 +11,15 @@ from pathlib import Path
 
 from trainloop.errors import RunFolderBusyError
 from trainloop.files import operations
+from trainloop.files.plain import read_plain
 from trainloop.files.refusal import writing
 from trainloop.files.whole import make_parents, write_text
 
 LOCK_NAME = ".lock"
 OWNER_NAME = ".owner"
+LONGEST_OWNER = 1_000
+PATIENCE_SECONDS = 0.2
+"""for which a lock is asked for: one that :func:`is_held` holds to ask is let go long before"""
 
 
 def make_folder(path: Path) -> Path:
@@ -61,12 +65,12 @@ def one_writer(folder: Path) -> Iterator[None]:
     lock = FileLock(lock_path)
     with writing(lock_path):
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=PATIENCE_SECONDS, poll_interval=PATIENCE_SECONDS / 10)
         except Timeout as error:
             raise RunFolderBusyError(
                 "another process is writing this folder",
                 where=str(folder),
-                found=_owner(owner_path),
+                found=owner(folder),
                 help="wait for it to end, or choose another folder",
             ) from error
     try:
@@ -79,23 +83,31 @@ def one_writer(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Say whether a process writes a folder just now."""
-    from filelock import FileLock, Timeout
+    """Say whether a process writes a folder just now, or whether nobody can tell.
+
+    It is asked with a shared lock that is let go at once: the file is not changed, and two who ask see nothing of each other.
+    """
+    import fcntl
 
     path = folder / LOCK_NAME
-    if not path.exists():
-        return False
-    lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except OSError:
         return True
-    lock.release()
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
     return False
 
 
-def _owner(path: Path) -> str:
+def owner(folder: Path) -> str:
+    """Return what the process that writes a folder says of itself."""
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return read_plain(folder / OWNER_NAME, LONGEST_OWNER).decode("utf-8", errors="replace").strip()
     except OSError:
         return "an unknown process"

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+TIME_FIELDS = frozenset({"seconds", "images_per_second"})
+"""fields of events that two runs with the same bits do not share"""
+
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
@@ -56,7 +59,7 @@ class StepNotFinite:
     Args:
         step, epoch, lr: as of a :class:`StepRecord`.
         stage, tensor, found: see :class:`~trainloop.loop.finite.NotFinite`.
-        samples: images it is about, by their positions among the training images.
+        images: those it is about, by their positions among the training images.
         skipped: the run goes on; otherwise it ends here.
     """
 
@@ -67,7 +70,7 @@ class StepNotFinite:
     stage: str
     tensor: str
     found: str
-    samples: tuple[int, ...]
+    images: tuple[int, ...]
     skipped: bool
 
 

@@ -172,7 +172,7 @@ def not_finite_error(event: StepNotFinite, *, in_a_row: int) -> NonFiniteError:
         if many
         else "a value is not finite any more, so training stopped before the update",
         where=f"step {event.step}, epoch {event.epoch}, stage {event.stage}",
-        found=f"{event.tensor}: {event.found}; lr {event.lr:g}; training images {images(event.samples)}",
+        found=f"{event.tensor}: {event.found}; lr {event.lr:g}; training images {listed(event.images)}",
         expected="finite numbers",
         help="nothing of this step is saved; try a smaller optimizer.lr, a warm-up (schedule.warmup_epochs) or "
         f"train.clip_grad_norm{'' if many else '; train.on_nonfinite=skip passes over such steps'}",
@@ -189,7 +189,7 @@ def epoch_without_update(epoch: int) -> NonFiniteError:
     )
 
 
-def images(samples: Sequence[int]) -> str:
+def listed(samples: Sequence[int]) -> str:
     """Return positions of images, the first of them where there are many."""
     shown = ", ".join(map(str, samples[:SHOWN_SAMPLES]))
     more = len(samples) - SHOWN_SAMPLES

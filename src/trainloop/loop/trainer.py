@@ -268,7 +268,7 @@ class TrainingLoop:
             stage=what.stage,
             tensor=what.tensor,
             found=what.found,
-            samples=tuple(samples.tolist()),
+            images=tuple(samples.tolist()),
             skipped=training.skip_nonfinite and not check.exhausted and what.stage != "step",
         )
         self._emit(event)

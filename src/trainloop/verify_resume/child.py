@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainloop.checkpoint.store import CHECKPOINTS
+from trainloop.checkpoint.places import CHECKPOINTS
 from trainloop.errors import CheckFailedError
 from trainloop.files import operations
 from trainloop.files.whole import half_done

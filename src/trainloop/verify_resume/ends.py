@@ -15,6 +15,7 @@ from torch import Tensor
 from trainloop.checkpoint.layout import Facts
 from trainloop.checkpoint.store import CheckpointStore
 from trainloop.errors import CheckpointError
+from trainloop.loop.events import TIME_FIELDS
 from trainloop.report.run_folder import METRICS, WEIGHTS
 
 TENSOR_PARTS = {
@@ -26,7 +27,6 @@ TENSOR_PARTS = {
 """kind of a tensor in a checkpoint → what it is called on the screen"""
 UNSEEDED = ("python", "numpy")
 """streams that ``deterministic: off`` leaves as the process finds them"""
-METRICS_TIMES = frozenset({"seconds", "images_per_second"})
 POSITION_TIMES = frozenset({"seconds", "train_seconds", "epoch_seconds"})
 
 Digests = dict[str, dict[str, str]]
@@ -92,7 +92,7 @@ def tensor_digest(tensor: Tensor) -> str:
 def without_times(line: str) -> str:
     """Return a line of the metrics without the fields that are times."""
     facts = json.loads(line)
-    return json.dumps({key: value for key, value in facts.items() if key not in METRICS_TIMES})
+    return json.dumps({key: value for key, value in facts.items() if key not in TIME_FIELDS})
 
 
 def _numbers(facts: Facts) -> Iterator[tuple[str, str, str]]:
