@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,6 +77,15 @@ def test_every_level_of_determinism_sets_and_reports_its_knobs(level, strict, se
         assert (found["python_seeded"], found["cudnn_benchmark"]) == (seeded, not seeded)
     finally:
         devices.set_knobs(RunConfig())
+
+
+@pytest.mark.parametrize("seed", [7, 2**63 - 1])
+def test_with_a_seed_every_stream_begins_at_the_same_place(seed):
+    drawn = set()
+    for _ in range(2):
+        devices.set_knobs(RunConfig(seed=seed))
+        drawn.add((random.random(), np.random.rand(), torch.rand(()).item()))
+    assert len(drawn) == 1
 
 
 def test_the_number_of_threads_is_set_and_reported():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import signal
 import socket
 import stat
+import threading
 
 import pytest
 
@@ -123,8 +125,8 @@ def test_what_a_dead_process_left_names_nobody(tmp_path):
     from trainloop.files import folders
 
     host = socket.gethostname()
-    (tmp_path / "owner").write_text(f"process {os.getpid()} on {host}, since today\n")
-    assert folders._owner(tmp_path / "owner") == f"process {os.getpid()} on {host}, since today"
+    (tmp_path / files.OWNER_NAME).write_text(f"process {os.getpid()} on {host}, since today\n")
+    assert folders._present_owner(tmp_path) == f"process {os.getpid()} on {host}, since today"
     assert not folders._has_ended(f"process {os.getpid()} on {host}, since today")
     assert not folders._has_ended("process 1 on another-host, since today")
     gone = multiprocessing.get_context("fork").Process(target=int)
@@ -179,6 +181,69 @@ def test_the_lock_can_be_had_again(tmp_path):
     for _ in range(2):
         with files.one_writer(tmp_path):
             pass
+
+
+def take_while_somebody_asks(folder):
+    """Take a lock that somebody else holds shared, as `is_held` does, for the next 50 ms."""
+    with (folder / ".lock").open("w") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        letting_go = threading.Timer(0.05, fcntl.flock, (asking, fcntl.LOCK_UN))
+        letting_go.start()
+        try:
+            with files.one_writer(folder):
+                pass
+        finally:
+            letting_go.join()
+
+
+def test_whoever_asks_for_a_lock_keeps_nobody_from_taking_it(tmp_path):
+    with files.one_writer(tmp_path):
+        assert files.is_held(tmp_path)
+    assert not files.is_held(tmp_path)
+    take_while_somebody_asks(tmp_path)
+
+
+def test_without_patience_somebody_who_asks_would_keep_others_off(tmp_path, monkeypatch):
+    """The negative control."""
+    monkeypatch.setattr("trainloop.files.folders.PATIENCE_SECONDS", 0.0)
+    with pytest.raises(RunFolderBusyError):
+        take_while_somebody_asks(tmp_path)
+
+
+def test_two_who_ask_see_nothing_of_each_other(tmp_path):
+    with (tmp_path / ".lock").open("w") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        assert not files.is_held(tmp_path)
+
+
+def test_a_lock_file_that_is_none_is_told_as_held_or_not_there(tmp_path):
+    assert not files.is_held(tmp_path)
+    (tmp_path / "other").write_text("")
+    (tmp_path / ".lock").symlink_to(tmp_path / "other")
+    assert files.is_held(tmp_path)
+    assert files.owner(tmp_path) == "an unknown process"
+
+
+def test_only_plain_files_are_read_and_never_more_than_a_limit(tmp_path):
+    (tmp_path / "file").write_bytes(b"123456")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    assert files.read_plain(tmp_path / "file", 6) == b"123456"
+    assert files.read_plain(tmp_path / "file", 2, end=True) == b"56"
+    for name, reason in (("file", "6 bytes, 5 at most"), ("link", "a link"), ("pipe", "a device"), (".", "a folder")):
+        with pytest.raises(OSError, match=reason):
+            files.read_plain(tmp_path / name, 5)
+
+
+def test_the_size_of_a_folder_leaves_links_alone(tmp_path):
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    (inside / "file").write_bytes(b"123")
+    (tmp_path / "big").write_bytes(b"x" * 999)
+    (inside / "link").symlink_to(tmp_path / "big")
+    (inside / "up").symlink_to(tmp_path)
+    links = sum((inside / name).lstat().st_size for name in ("link", "up"))
+    assert files.disk_use(tmp_path / "a") == 3 + links
 
 
 def test_a_line_that_does_not_fit_leaves_no_half(tmp_path):

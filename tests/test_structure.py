@@ -65,10 +65,12 @@ def test_no_two_packages_import_each_other():
         ("intervals", set()),
         ("models", {"errors", "files", "config", "data", "plugin"}),
         ("stages", {"errors", "config", "manual"}),
-        ("loop", {"errors", "config", "data", "stages"}),
+        ("loop", {"errors", "config", "data", "random_state", "stages"}),
+        ("random_state", set()),
         ("interruption", {"errors"}),
         ("checkpoint", {"errors", "files", "config", "interruption", "loop", "stages"}),
         ("report", {"errors", "files", "loop", "estimate"}),
+        ("runs", {"errors", "files", "config", "checkpoint", "loop", "report"}),
         (
             "compare",
             {
@@ -76,10 +78,12 @@ def test_no_two_packages_import_each_other():
                 *{"files", "intervals", "own_kernel", "plugin", "random_state", "tolerance", "ulp"},
             },
         ),
+        ("verify_resume", {"errors", "files", "config", "checkpoint", "loop", "report"}),
         (
             "bench",
             {"errors", "config", "device", "intervals", "manual", "own_kernel", "plugin", "report", "tolerance"},
         ),
+        ("doctor", {"errors", "files", "data", "device", "manual", "report", "tolerance"}),
         (
             "explain",
             {

@@ -61,7 +61,7 @@ def test_a_run_folder_explains_itself(finished):
     }
     assert {file.name for file in folder.iterdir() if not file.name.startswith(".")} == names
     assert read_json(folder / "summary.json") == json.loads(json.dumps(summary.as_dict()))
-    assert read_json(folder / "env.json").keys() == {"versions", "hardware", "knobs", "git", "data"}
+    assert read_json(folder / "env.json").keys() == {"versions", "hardware", "knobs", "git", "wrong_answers", "data"}
     assert load_config(folder / "config.yaml").config == config_of()
 
 
@@ -76,7 +76,7 @@ def test_the_summary_holds_the_promised_fields(finished):
         "parameters": 94_762,
     }
     assert promised.items() <= summary.as_dict().items()
-    assert list(summary.stages_ms) == ["data", "zero_grad", "forward", "loss", "backward", "sync", "step"]
+    assert list(summary.stages_ms) == ["data", "zero_grad", "forward", "loss", "backward", "check", "sync", "step"]
     assert summary.seconds > summary.train_seconds > 0
     assert 0 <= summary.test_accuracy <= 1
     assert len(summary.weights_sha256) == 64
@@ -251,12 +251,12 @@ def test_the_same_run_twice_has_the_same_bits_in_strict_mode(tmp_path):
 
 def test_a_diverging_run_stops_and_saves_no_weights(tmp_path):
     config = config_of(optimizer={"name": "sgd", "lr": 1e30}, train={"max_steps": 20})
-    with pytest.raises(NonFiniteError, match=r"step \d+, epoch 1, stage loss") as caught:
+    with pytest.raises(NonFiniteError, match=r"step \d+, epoch 1, stage forward: .*\n  found: output of ") as caught:
         train(config, run_dir=tmp_path / "r")
     assert caught.value.exit_code == 5
     names = {file.name for file in (tmp_path / "r").iterdir() if not file.name.startswith(".")}
     assert names == {"config.yaml", "env.json", "metrics.jsonl"}
-    assert "NaN" not in (tmp_path / "r" / "metrics.jsonl").read_text()
+    assert '": NaN' not in (tmp_path / "r" / "metrics.jsonl").read_text()
 
 
 class Interrupt:

@@ -16,7 +16,7 @@ from trainloop.data.load import load_dataset
 from trainloop.data.pipeline import Batch, BatchPipeline, PipelineSettings, eval_batches, split_validation
 from trainloop.device import check_precision, choose_device
 from trainloop.loop.ema import WeightAverage
-from trainloop.loop.schedule import Span, build_schedule
+from trainloop.loop.schedule import Span, build_schedule, run_span
 from trainloop.loop.timing import StageClock
 from trainloop.loop.trainer import EvalSet, Training
 from trainloop.models import build_model
@@ -121,15 +121,10 @@ def build_training(config: RunConfig, announce: Announce, plugins: Sequence[Path
         clock=StageClock(device, config.log.timing_every),
         optimizers=context.optimizers,
         scaler=context.scaler,
+        skip_nonfinite=config.train.on_nonfinite == "skip",
         convolutions=context.convolutions,
     )
     return training, dataset
-
-
-def run_span(config: RunConfig, steps_per_epoch: int) -> Span:
-    """Return the number of updates: ``train.epochs`` of them, or ``train.max_steps`` if that is less."""
-    steps = config.train.epochs * steps_per_epoch
-    return Span(min(steps, config.train.max_steps or steps), steps_per_epoch)
 
 
 def num_epochs(span: Span) -> int:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from trainloop.config.schema import RunConfig
@@ -86,9 +87,9 @@ def check_precision(config: RunConfig, device: torch.device) -> None:
 def set_knobs(config: RunConfig) -> dict[str, Any]:
     """Set threads, seeds and determinism for this process, and return every knob with its value.
 
-    ``off`` leaves torch as it is, only the run's own seed is used; ``seeded`` seeds Python and torch and stops cuDNN from
-    choosing kernels by timing them; ``strict`` allows only deterministic kernels, so that an operation without
-    one ends the run.
+    ``off`` leaves torch as it is, only the run's own seed is used; ``seeded`` seeds Python, numpy and torch and stops cuDNN
+    from choosing kernels by timing them; ``strict`` allows only deterministic kernels, so that an operation without one
+    ends the run.
 
     Args:
         config: the run's.
@@ -101,6 +102,8 @@ def set_knobs(config: RunConfig) -> dict[str, Any]:
     seeded = config.deterministic != "off"
     if seeded:
         random.seed(config.seed)
+        # numpy's global stream takes seeds of 32 bits.
+        np.random.seed(config.seed % 2**32)
     torch.manual_seed(config.seed)
     if strict:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)

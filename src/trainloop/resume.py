@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainloop.checkpoint.capture import Origin
-from trainloop.checkpoint.folder import MANIFEST, read_checkpoint
+from trainloop.checkpoint.folder import read_checkpoint
 from trainloop.checkpoint.layout import Saved
+from trainloop.checkpoint.manifest import MANIFEST
 from trainloop.checkpoint.same_run import compare_runs
 from trainloop.checkpoint.store import CheckpointStore, Found
 from trainloop.config import load_config

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from trainloop.build import eval_set, pipeline_settings
 from trainloop.config import load_config
 from trainloop.config.schema import RunConfig
-from trainloop.data.dataset import ImageSet
+from trainloop.data.dataset import Dataset, ImageSet
 from trainloop.data.folder import MAX_PIXELS, load_image
 from trainloop.data.load import Announce, load_dataset
-from trainloop.data.pipeline import PipelineSettings, eval_batches
+from trainloop.data.pipeline import PipelineSettings, eval_batches, split_validation
 from trainloop.device import check_precision, choose_device
 from trainloop.errors import CheckpointError, DataError, UsageError
 from trainloop.loop.evaluate import Evaluation, evaluate
@@ -127,7 +127,8 @@ def read_run(path: Path, device: str | None = None) -> SavedRun:
             "this folder holds no finished run",
             where=str(path),
             expected=f"{run_folder.SUMMARY}, which a run writes at its end",
-            help="train again; the run was stopped or failed",
+            help=f"`trainloop runs show {path}` says how to go on with it; one of its checkpoints can be evaluated: "
+            f"trainloop evaluate {path} --checkpoint last",
         )
     if not (path / run_folder.WEIGHTS).exists():
         raise CheckpointError(
@@ -201,27 +202,62 @@ def _require_undamaged(run: SavedRun, model: nn.Module) -> None:
         )
 
 
-def evaluate_run(run: SavedRun, announce: Announce, plugins: Sequence[Path] = ()) -> Evaluation:
-    """Evaluate a run's final weights on its test images.
+def evaluate_run(run: SavedRun, announce: Announce, plugins: Sequence[Path] = (), split: str = "test") -> Evaluation:
+    """Evaluate a run's final weights.
+
+    Args:
+        run: that ended.
+        announce: told in one line what takes time.
+        plugins: files of the user's own that may be imported.
+        split: ``test``, or ``val`` for the images that the run set aside.
 
     Raises:
         DataError: the data set is not the one of the run.
+        UsageError: ``val``, and the run set none aside.
         CheckpointError, PluginError, ModelError: the model cannot be built again.
     """
     dataset = load_dataset(run.config.data, announce)
-    if dataset.digest != run.data["digest"]:
+    require_data(dataset, run.data["digest"])
+    images = images_of(split, run.config, dataset)
+    model, device = build_saved_model(run, plugins)
+    if run.config.threads is not None:
+        torch.set_num_threads(run.config.threads)
+    batches = eval_set(split, images, pipeline_settings(run.config, dataset, device), run.config).batches()
+    return evaluate(model, batches, len(dataset.classes))
+
+
+def require_data(dataset: Dataset, digest: str) -> None:
+    """Refuse a data set that is not the one of a run.
+
+    Raises:
+        DataError: its digest is another.
+    """
+    if dataset.digest != digest:
         raise DataError(
             "these are not the images that the run used",
             where=dataset.source,
             found=f"digest {dataset.digest[:16]}…",
-            expected=f"digest {run.data['digest'][:16]}…",
+            expected=f"digest {digest[:16]}…",
             help="restore the images of the run",
         )
-    model, device = build_saved_model(run, plugins)
-    if run.config.threads is not None:
-        torch.set_num_threads(run.config.threads)
-    test = eval_set("test", dataset.test, pipeline_settings(run.config, dataset, device), run.config)
-    return evaluate(model, test.batches(), len(dataset.classes))
+
+
+def images_of(split: str, config: RunConfig, dataset: Dataset) -> ImageSet:
+    """Return the images of a split: ``test``, or ``val``, which the run set aside.
+
+    Raises:
+        UsageError: ``val``, and the run set none aside.
+    """
+    if split == "test":
+        return dataset.test
+    if config.data.val_size == 0:
+        raise UsageError(
+            "this run set no validation images aside",
+            where="--split",
+            found="data.val_size 0",
+            expected="a run with data.val_size above 0, or --split test",
+        )
+    return split_validation(dataset.train, config.data.val_size, config.seed)[1]
 
 
 @torch.no_grad()

@@ -76,6 +76,9 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
         8e-3, 0.0, "twice the line for convolution: operands are scaled before"
     ),
     ("bfloat16", "timed convolution"): Tolerance(6e-2, 0.0, "the same in roundings of 2⁻⁸"),
+    ("float32", "whole numbers"): Tolerance(
+        0.0, 0.0, "sums of products of small whole numbers stay below 2²⁴, where float32 has every whole number"
+    ),
     ("float64", "difference"): Tolerance(
         1e-6, 1e-8, "a central difference with step 1e-6 is right to the square of the step plus 2⁻⁵³ / step"
     ),

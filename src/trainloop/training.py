@@ -20,6 +20,7 @@ from trainloop.config.interval import parse_interval
 from trainloop.config.schema import RunConfig
 from trainloop.data.dataset import Dataset
 from trainloop.device import choose_device, device_name, environment, peak_memory_mib, set_knobs
+from trainloop.doctor.gate import admit_device
 from trainloop.errors import ModelError, ResourceError
 from trainloop.files import AppendFile, require_space, write_bytes
 from trainloop.interruption import Control, listening
@@ -57,6 +58,7 @@ def train(
     announce: Callable[[str], None] = lambda _: None,
     resume: str = AUTO,
     allow_changed: bool = False,
+    allow_failing_device: bool = False,
     command: Callable[[Path], str] = in_python,
 ) -> Summary:
     """Train a model, use the test set once, and write the run folder.
@@ -74,6 +76,7 @@ def train(
         resume: ``auto`` goes on with an unfinished run of this config, in ``run_dir`` or of this name; ``none`` begins anew;
             else the path of a run folder, or of a checkpoint.
         allow_changed: go on from a checkpoint of a run that differs.
+        allow_failing_device: train on a device that gets known answers wrong; it is announced, and stands in ``env.json``.
         command: run folder → how to go on with it, for the message of an interruption.
 
     Returns:
@@ -88,6 +91,9 @@ def train(
     control = Control()
     refuse_without_effect(resolved)
     set_knobs(resolved)
+    with torch_faults(resolved):
+        device = choose_device(resolved.device)
+        wrong_answers = admit_device(device, allow_failing=allow_failing_device, announce=announce)
     with (
         listening(control),
         torch_faults(resolved),
@@ -101,7 +107,10 @@ def train(
         if start.saved is not None:
             start = admit(start, origin, allow_changed=allow_changed)
         return train_in_folder(
-            RunParts(resolved, training, dataset, start, origin, control), sinks, announce, command=command
+            RunParts(resolved, training, dataset, start, origin, control, wrong_answers),
+            sinks,
+            announce,
+            command=command,
         )
 
 
@@ -116,6 +125,7 @@ class RunParts:
         start: where it begins.
         origin: what a checkpoint says of it.
         control: what it is asked from outside.
+        wrong_answers: which known answers its device gets wrong, a line each.
     """
 
     config: RunConfig
@@ -124,6 +134,7 @@ class RunParts:
     start: Start
     origin: Origin
     control: Control
+    wrong_answers: Sequence[str] = ()
 
 
 def train_in_folder(
@@ -141,7 +152,8 @@ def train_in_folder(
     history = history_before(run.start)
     progress = take_up(run, announce)
     folder.write_config(dump_yaml(config))
-    folder.write_environment({**environment(config, training.device), "data": data_facts(dataset)})
+    facts = {"wrong_answers": list(run.wrong_answers), "data": data_facts(dataset)}
+    folder.write_environment({**environment(config, training.device), **facts})
     metrics = open_metrics(run.start, config.log.every)
     emit = Broadcast([metrics, history, *sinks])
     with how_to_go_on(folder, run.start.store, command), contextlib.closing(emit):
@@ -286,6 +298,7 @@ def summarise(
         dataset=dataset.name,
         data_digest=dataset.digest,
         steps=outcome.steps,
+        skipped_steps=outcome.skipped_steps,
         epochs=outcome.epochs,
         seconds=outcome.seconds,
         train_seconds=outcome.train_seconds,

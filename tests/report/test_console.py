@@ -25,6 +25,7 @@ SUMMARY = Summary(
     dataset="cifar10-mini",
     data_digest="0" * 64,
     steps=200,
+    skipped_steps=0,
     epochs=2,
     seconds=61.2,
     train_seconds=50.0,

@@ -15,40 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from trainloop.checkpoint.layout import SCHEMA_VERSION, Facts, Saved
-from trainloop.errors import CheckpointError, NonFiniteError
+from trainloop.checkpoint.manifest import MANIFEST, STATE, TENSORS, damaged, read_facts, verify
+from trainloop.checkpoint.places import folder_name
+from trainloop.errors import NonFiniteError
 from trainloop.files import LARGEST_TENSOR_HEADER, staged_folder, write_new
+from trainloop.loop.finite import all_finite
 
-TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "MANIFEST.json"
-LARGEST_JSON = 64_000_000
-"""bytes; more than any run needs, and little enough to read"""
-
-
-class FileFacts(BaseModel):
-    """What the manifest says of a file."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    bytes: int = Field(ge=0)
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-
-
-class Manifest(BaseModel):
-    """``MANIFEST.json``."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    schema_version: int
-    name: str
-    files: dict[str, FileFacts]
-
-
-def folder_name(step: int, *, epoch_closed: bool) -> str:
-    """Return the name of a checkpoint's folder; the end of an epoch, evaluation included, is a place of its own."""
-    return f"step-{step:08d}" + ("-end" if epoch_closed else "")
+__all__ = ["MANIFEST", "STATE", "TENSORS", "folder_name", "read_checkpoint", "verify", "write_checkpoint"]
 
 
 def write_checkpoint(path: Path, saved: Saved) -> int:
@@ -93,13 +71,17 @@ def require_finite(saved: Saved) -> None:
     Raises:
         NonFiniteError: names the first tensor that holds one.
     """
-    for name, tensor in saved.tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+    floating = {name: tensor for name, tensor in saved.tensors.items() if tensor.is_floating_point()}
+    on_devices = {tensor.device for tensor in floating.values()}
+    if all(all_finite([tensor for tensor in floating.values() if tensor.device == device]) for device in on_devices):
+        return
+    for name, tensor in floating.items():
+        if not all_finite([tensor]):
             bad = tensor[~torch.isfinite(tensor)].flatten()[0].item()
             raise NonFiniteError(
-                "a value is not finite any more, so it is not saved, and training stopped",
-                where=f"step {saved.facts.position.step}, {name}",
-                found=f"{bad}",
+                "a value is not finite after the update, so it is not saved, and training stopped",
+                where=f"step {saved.facts.position.step}, epoch {saved.facts.position.epoch}, stage step",
+                found=f"{name}: {bad}",
                 expected="finite numbers",
                 help="the checkpoints before this one are whole; try a smaller optimizer.lr or train.clip_grad_norm",
             )
@@ -120,42 +102,6 @@ def tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     return content
 
 
-def verify(path: Path) -> dict[str, bytes]:
-    """Read the files of a checkpoint and compare them with its manifest.
-
-    Returns:
-        the content of each file but the manifest, by name.
-
-    Raises:
-        CheckpointError: a file is missing, or is not what the manifest says; the message names it.
-    """
-    if path.is_symlink():
-        raise damaged(path, "a link", "a folder")
-    manifest = _manifest(path)
-    if manifest.schema_version != SCHEMA_VERSION:
-        raise CheckpointError(
-            "the checkpoint is of another version of trainloop",
-            where=str(path / MANIFEST),
-            found=f"format {manifest.schema_version}",
-            expected=f"format {SCHEMA_VERSION}",
-            help="go on with the version that wrote it (env.json of the run names it)",
-        )
-    if set(manifest.files) != {TENSORS, STATE}:
-        raise damaged(path / MANIFEST, f"files {', '.join(sorted(manifest.files))}", f"files {STATE}, {TENSORS}")
-    if manifest.name != path.name:
-        raise damaged(path, f"the checkpoint {manifest.name} under another name", path.name)
-    contents = {}
-    for name, facts in manifest.files.items():
-        content = _content(path / name, facts.bytes)
-        found = hashlib.sha256(content).hexdigest()
-        if found != facts.sha256:
-            # A manifest with one wrong digit: the whole says more than two equal beginnings.
-            shown = 16 if found[:16] != facts.sha256[:16] else 64
-            raise damaged(path / name, f"SHA-256 {found[:shown]}…", f"{facts.sha256[:shown]}…")
-        contents[name] = content
-    return contents
-
-
 def read_checkpoint(path: Path) -> Saved:
     """Read a checkpoint that verifies.
 
@@ -163,12 +109,7 @@ def read_checkpoint(path: Path) -> Saved:
         CheckpointError: it is damaged or not of this layout; the message says where and how.
     """
     contents = verify(path)
-    try:
-        facts = Facts.model_validate_json(contents[STATE])
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise damaged(path / STATE, f"{place}: {first['msg']}", "the fields of this version") from error
+    facts = read_facts(path, contents[STATE])
     header = int.from_bytes(contents[TENSORS][:8], "little")
     if header > LARGEST_TENSOR_HEADER:
         raise damaged(path / TENSORS, f"a header of {header:,} bytes", f"at most {LARGEST_TENSOR_HEADER:,} bytes")
@@ -176,41 +117,7 @@ def read_checkpoint(path: Path) -> Saved:
         tensors: dict[str, Tensor] = load(contents[TENSORS])
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise damaged(path / TENSORS, str(error).partition("\n")[0], "the safetensors format") from error
-    position = facts.position
-    if folder_name(position.step, epoch_closed=position.epoch_closed) != path.name:
-        raise damaged(path / STATE, f"step {position.step}", path.name)
     return Saved({name: _laid_out(path, name, tensor, facts) for name, tensor in tensors.items()}, facts)
-
-
-def damaged(where: Path, found: str, expected: str) -> CheckpointError:
-    """Return the error for a checkpoint that is not what it was."""
-    return CheckpointError("the checkpoint is damaged", where=str(where), found=found, expected=expected)
-
-
-def _manifest(path: Path) -> Manifest:
-    content = _content(path / MANIFEST, None)
-    try:
-        return Manifest.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise damaged(path / MANIFEST, f"{place}: {first['msg']}", "the manifest of a checkpoint") from error
-
-
-def _content(file: Path, expected: int | None) -> bytes:
-    """Read a file, but not more than it should have."""
-    limit = LARGEST_JSON if expected is None else expected
-    try:
-        if file.is_symlink() or not file.is_file():
-            raise damaged(file, "no file" if not file.exists() else "not a plain file", "a file")
-        size = file.stat().st_size
-        if size > limit or (expected is not None and size != expected):
-            raise damaged(file, f"{size:,} bytes", f"{limit:,} bytes" + ("" if expected is not None else " at most"))
-        return file.read_bytes()
-    except OSError as error:
-        raise damaged(file, error.strerror or str(error), "a file that can be read") from error
-    except MemoryError as error:
-        raise damaged(file, f"{size:,} bytes, more than the memory takes", "a file that can be read") from error
 
 
 def _laid_out(path: Path, name: str, tensor: Tensor, facts: Facts) -> Tensor:

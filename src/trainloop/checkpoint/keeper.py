@@ -7,8 +7,8 @@ import math
 import time
 from collections.abc import Callable
 
-from trainloop.checkpoint.folder import folder_name
 from trainloop.checkpoint.layout import Best, Saved
+from trainloop.checkpoint.places import folder_name
 from trainloop.checkpoint.store import CheckpointStore
 from trainloop.config.interval import Interval
 from trainloop.errors import CheckpointError, InterruptedRunError, ResourceError

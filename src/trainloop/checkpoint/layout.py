@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SCHEMA_VERSION = 1
 Count = Annotated[int, Field(ge=0)]
@@ -38,6 +40,8 @@ class Position(Plain):
     train_seconds: Number
     epoch_seconds: Number
     seconds: Number
+    skipped_steps: Count = 0
+    skipped_in_a_row: Count = 0
     val_loss: Number | None
     val_accuracy: Number | None
 

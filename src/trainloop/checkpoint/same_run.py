@@ -12,11 +12,13 @@ from typing import Any
 
 from trainloop.checkpoint.capture import Origin
 from trainloop.checkpoint.layout import Facts
+from trainloop.config.flatten import flat
 from trainloop.stages import SAME_BITS, STAGES
 
 FREE_SECTIONS = frozenset({"log", "checkpoint"})
-FREE = frozenset({"keep_memory", "data.fetch", "data.path", "mode", "device", "threads"})
-"""no effect on the result, or judged by what they bring about: the stages, the device, the threads, the images"""
+FREE = frozenset({"keep_memory", "data.fetch", "data.path", "mode", "device", "threads", "train.on_nonfinite"})
+"""no effect on the result of a run that went well, or judged by what they bring about: the stages, the device, the threads,
+the images"""
 INEXACT = ("stages.conv", "stages.rules", "train.eval_batch_size", "train.channels_last")
 
 
@@ -89,15 +91,3 @@ def _machine(facts: Facts, now: Origin) -> Iterator[Difference]:
             yield Difference(name, str(value), str(after[name]))
     if now.config["train"]["compile"]:
         yield Difference("train.compile", "compiled in another process", "compiled anew")
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of a config by dotted key."""
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{key}.")
-        else:
-            found[key] = value
-    return found

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainloop.checkpoint.folder import folder_name, read_checkpoint, verify, write_checkpoint
+from trainloop.checkpoint.folder import read_checkpoint, write_checkpoint
 from trainloop.checkpoint.layout import Saved
+from trainloop.checkpoint.manifest import verify
+from trainloop.checkpoint.places import CHECKPOINTS, checkpoint_folders, folder_name, place
 from trainloop.errors import CheckpointError
-from trainloop.files import make_folder, operations, remove_whole, require_plain_folder, sync_folder, writing
-from trainloop.files.whole import beside, half_done
-
-CHECKPOINTS = "checkpoints"
-NAME = re.compile(r"step-(\d{8,18})(-end)?")
+from trainloop.files import make_folder, remove_folder, remove_whole, require_plain_folder, sync_folder, writing
+from trainloop.files.whole import half_done
 
 
 @dataclass(frozen=True)
@@ -48,16 +45,7 @@ class CheckpointStore:
 
     def folders(self) -> list[Path]:
         """Return the folders named as checkpoints, the furthest first; nobody has looked into them."""
-        if not self.path.is_dir():
-            return []
-        named = [path for path in self.path.iterdir() if NAME.fullmatch(path.name) and path.is_dir()]
-        return sorted(named, key=self._place, reverse=True)
-
-    @staticmethod
-    def _place(path: Path) -> tuple[int, bool]:
-        """Return how far a checkpoint is, by its name."""
-        match = NAME.fullmatch(path.name)
-        return (int(match[1]), bool(match[2])) if match else (-1, False)
+        return checkpoint_folders(self.path.parent)
 
     def newest(self) -> Found:
         """Read the furthest checkpoint that verifies, passing over those that do not.
@@ -117,13 +105,12 @@ class CheckpointStore:
         """
         require_plain_folder(self.path)
         with writing(self.path):
-            for path in half_done(self.path.parent):
-                remove_whole(path)
-            for path in half_done(self.path):
+            for path in (*half_done(self.path.parent), *half_done(self.path)):
                 remove_whole(path)
             if after is not None and after.resolve().parent == self.path.resolve():
-                further = [path for path in self.folders() if self._place(path) > self._place(after)]
-                self._remove(further)
+                further = [path for path in self.folders() if place(path) > place(after)]
+                for path in further:
+                    remove_folder(path)
                 # Before a step is made: after a power cut they must not stand there again, beside metrics that are cut off.
                 if further:
                     sync_folder(self.path)
@@ -135,7 +122,7 @@ class CheckpointStore:
         if self._verifies(path):
             return True
         with writing(path):
-            self._remove([path])
+            remove_folder(path)
         return False
 
     def _prune(self, *, newest: Path, best: str | None) -> None:
@@ -147,7 +134,7 @@ class CheckpointStore:
             if kept < self.keep and self._verifies(path):
                 kept += 1
             else:
-                self._remove([path])
+                remove_folder(path)
 
     def _verifies(self, path: Path) -> bool:
         """Say whether a checkpoint is whole; each is read once."""
@@ -158,10 +145,3 @@ class CheckpointStore:
                 return False
             self._verified.add(path)
         return True
-
-    def _remove(self, paths: Iterable[Path]) -> None:
-        """Remove folders; each first loses its name, so that half of one is never taken for a checkpoint."""
-        for path in paths:
-            hidden = beside(path)
-            operations.rename_folder(path, hidden)
-            remove_whole(hidden)

@@ -14,13 +14,16 @@ from trainloop.cli.benchmark_conv import benchmark_conv
 from trainloop.cli.compare_modes import compare_modes
 from trainloop.cli.config import app as config_app
 from trainloop.cli.data import app as data_app
+from trainloop.cli.doctor import doctor
 from trainloop.cli.evaluate import evaluate
 from trainloop.cli.explain_step import explain_step
 from trainloop.cli.lists import models, optimizers, schedules
 from trainloop.cli.options import CliState
 from trainloop.cli.predict import predict
 from trainloop.cli.rules import rules
+from trainloop.cli.runs import app as runs_app
 from trainloop.cli.train import train
+from trainloop.cli.verify_resume import verify_resume
 from trainloop.errors import INTERNAL_ERROR_EXIT_CODE, InterruptedRunError, TrainloopError
 
 app = typer.Typer(
@@ -34,10 +37,13 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
 app.command("compare-modes")(compare_modes)
+app.command("verify-resume")(verify_resume)
 app.command("explain-step")(explain_step)
 app.command("benchmark-conv")(benchmark_conv)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
+app.command()(doctor)
+app.add_typer(runs_app, name="runs")
 app.command()(models)
 app.command()(optimizers)
 app.command()(schedules)

@@ -56,7 +56,9 @@ Plugin = Annotated[
         help="Python file that model.name may name a class of; repeatable.",
     ),
 ]
-RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
+RunFolderArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="Folder of a finished run, a name in runs/ or its beginning, or latest.")
+]
 Debug = Annotated[
     bool,
     typer.Option(

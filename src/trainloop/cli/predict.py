@@ -20,9 +20,10 @@ def predict(
     debug: options.Debug = False,  # noqa: ARG001 - its callback has taken note of it
 ) -> None:
     """Classify image files with the weights of a finished run."""
+    from trainloop.runs.naming import find_run
     from trainloop.saved_run import predict_images, read_run
 
-    predictions = predict_images(read_run(run, device), images, plugins or [])
+    predictions = predict_images(read_run(find_run(run), device), images, plugins or [])
     if as_json:
         import json
 

@@ -36,6 +36,12 @@ def train(
     allow_changed: Annotated[
         bool, typer.Option("--allow-changed", help="Go on from a checkpoint of a run whose config or data differ.")
     ] = False,
+    allow_failing_device: Annotated[
+        bool,
+        typer.Option(
+            "--allow-failing-device", help="Train on a device that `trainloop doctor` finds to compute wrongly."
+        ),
+    ] = False,
     progress: Annotated[
         options.ProgressStyle,
         typer.Option("--progress", help="auto: rich in a terminal, plain elsewhere; none: header and result alone."),
@@ -65,6 +71,7 @@ def train(
         announce=_silent if quiet or style is options.ProgressStyle.json else typer.echo,
         resume=resume,
         allow_changed=allow_changed,
+        allow_failing_device=allow_failing_device,
         command=command_to_go_on,
     )
 

@@ -26,7 +26,7 @@ from trainloop.compare.wording import (
     whole,
     worst_text,
 )
-from trainloop.report.format import duration
+from trainloop.report.format import bars, duration
 
 STYLES: dict[Word, str] = {
     "equal": "bold green",
@@ -34,8 +34,6 @@ STYLES: dict[Word, str] = {
     "different": "bold red",
     "inconclusive": "bold yellow",
 }
-BARS = "▁▂▃▄▅▆▇█"
-MAX_BARS = 40
 UNFOLDED_WIDTH = 1_000
 """for a file, where a line may be as long as it likes and is found by searching"""
 ALL_COLUMNS_WIDTH = 92
@@ -170,22 +168,6 @@ def _losses(free: FreeRun) -> Iterator[Text]:
     for name, losses in (("reference", free.reference_losses), ("candidate", free.candidate_losses)):
         yield Text(f"loss, {name}  {bars(losses, low, high)}  {loss_ends(losses)}")
     yield Text(free_run_text(free), "dim")
-
-
-def bars(values: Sequence[float], low: float, high: float) -> str:
-    """Return a curve of block characters; a value that is not finite becomes ``×``.
-
-    Args:
-        values: the curve; of a long one every second, third, … is shown.
-        low: the value of the lowest block.
-        high: the value of the highest block.
-    """
-    picked = values[:: max(1, -(-len(values) // MAX_BARS))]
-    span = (high - low) or 1.0
-    return "".join(
-        BARS[min(len(BARS) - 1, int((value - low) / span * len(BARS)))] if math.isfinite(value) else "×"
-        for value in picked
-    )
 
 
 def _facts(facts: Mapping[str, str]) -> Table:

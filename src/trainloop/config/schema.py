@@ -146,6 +146,8 @@ class TrainConfig(Section):
     """clamp each gradient element to ± this value"""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """decay of the running mean of the weights that is evaluated and saved; null evaluates the weights themselves"""
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """what a NaN or an infinity in the loss or a gradient does: stop the run before the update, or skip that update"""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """fp32, or autocast to bf16, or to fp16 with a gradient scaler (builtin mode)"""
     channels_last: bool = False

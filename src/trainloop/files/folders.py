@@ -13,12 +13,17 @@ from pathlib import Path
 
 from trainloop.errors import RunFolderBusyError
 from trainloop.files import operations
+from trainloop.files.plain import read_plain
 from trainloop.files.refusal import writing
 from trainloop.files.whole import make_lasting, make_parents, write_text
 
 LOCK_NAME = ".lock"
 OWNER_NAME = ".owner"
 OWNER = re.compile(r"process (\d{1,10}) on (.+), since .+")
+UNKNOWN = "an unknown process"
+LONGEST_OWNER = 1_000
+PATIENCE_SECONDS = 0.2
+"""for which a lock is asked for: one that :func:`is_held` holds to ask is let go long before"""
 OWNER_SECONDS = 1.0
 """how long to wait for the name of the process that has just taken a lock"""
 
@@ -71,12 +76,12 @@ def one_writer(folder: Path, *, remove_unused: bool = False) -> Iterator[None]:
     lock = FileLock(lock_path)
     with writing(lock_path):
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=PATIENCE_SECONDS, poll_interval=PATIENCE_SECONDS / 10)
         except Timeout as error:
             raise RunFolderBusyError(
                 "another process is writing this folder",
                 where=str(folder),
-                found=_owner(owner_path),
+                found=_present_owner(folder),
                 help="wait for it to end, or choose another folder",
             ) from error
     try:
@@ -93,31 +98,44 @@ def one_writer(folder: Path, *, remove_unused: bool = False) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Say whether a process writes a folder just now."""
-    from filelock import FileLock, Timeout
+    """Say whether a process writes a folder just now, or whether nobody can tell.
+
+    It is asked with a shared lock that is let go at once: the file is not changed, and two who ask see nothing of each other.
+    """
+    import fcntl
 
     path = folder / LOCK_NAME
-    if not path.exists():
-        return False
-    lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except OSError:
         return True
-    lock.release()
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
     return False
 
 
-def _owner(path: Path) -> str:
-    """Return who holds a lock, as the holder itself writes it just after it has taken the lock."""
-    deadline, text = time.monotonic() + OWNER_SECONDS, ""
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            text = path.read_text(encoding="utf-8", errors="replace").strip()
-        if text and not _has_ended(text):
+def owner(folder: Path) -> str:
+    """Return what the process that writes a folder says of itself."""
+    try:
+        return read_plain(folder / OWNER_NAME, LONGEST_OWNER).decode("utf-8", errors="replace").strip()
+    except OSError:
+        return UNKNOWN
+
+
+def _present_owner(folder: Path) -> str:
+    """Return who holds a lock; it writes so itself just after it has taken the lock, so that is waited for."""
+    deadline = time.monotonic() + OWNER_SECONDS
+    while (text := owner(folder)) == UNKNOWN or _has_ended(text):
+        if time.monotonic() > deadline:
             break
         time.sleep(0.01)
-    return text or "an unknown process"
+    return text
 
 
 def _has_ended(owner: str) -> bool:

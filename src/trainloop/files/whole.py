@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,12 @@ def write_all(descriptor: int, content: bytes) -> None:
 def beside(path: Path) -> Path:
     """Return a hidden name beside ``path`` that nobody else has."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+
+
+def hidden_for(name: str) -> str | None:
+    """Return the name that such a hidden name stands for; None for every other name."""
+    match = re.fullmatch(r"\.(.+)\.\d+-[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX), name)
+    return match[1] if match else None
 
 
 def half_done(folder: Path) -> list[Path]:
@@ -131,3 +138,17 @@ def remove_whole(path: Path) -> None:
     for entry in sorted(path.iterdir()):
         remove_whole(entry)
     operations.rmdir(path)
+
+
+def remove_flat_folder(folder: Path) -> None:
+    """Remove a folder and the files in it; one that holds a further folder is an error."""
+    for file in sorted(folder.iterdir()):
+        operations.unlink(file)
+    operations.rmdir(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and all in it; it first loses its name, so that half of one is never taken for the whole."""
+    hidden = beside(folder)
+    operations.rename_folder(folder, hidden)
+    remove_whole(hidden)

@@ -1,21 +1,18 @@
 """The step boundary: the one function that is called after each update.
 
-It counts, checks that the loss is finite, and hands finished steps on in groups. What a step costs here is a list append
-and, on the CPU, one read of a number; the accuracy of some steps is computed in one go, and on an accelerator their
-losses are read back in one transfer.
+It counts, and hands finished steps on in groups. What a step costs here is a list append and, on the CPU, one read of a
+number; the accuracy of some steps is computed in one go, and on an accelerator their losses are read back in one transfer.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from trainloop.errors import NonFiniteError
 from trainloop.loop.events import Event, StepRecord, StepsDone
 from trainloop.loop.progress import Progress
 from trainloop.loop.step import StepResult
@@ -33,18 +30,18 @@ _Held = tuple[int, int, float, float | Tensor, Tensor, Tensor, float]
 
 
 class StepBoundary:
-    """Count steps, check them, and report them in groups.
+    """Count steps and report them in groups.
 
     Args:
         emit: takes the events.
-        device: of the run; on the CPU every loss is checked at once, elsewhere once a group.
+        device: of the run; on the CPU every loss is read at once, elsewhere once a group.
         start: where the run goes on from.
     """
 
     def __init__(self, emit: Callable[[Event], None], device: torch.device, start: Progress | None = None) -> None:
         start = start or Progress()
         self._emit = emit
-        self._check_every_step = device.type == "cpu"
+        self._read_every_loss = device.type == "cpu"
         self._max_held = HELD_STEPS.get(device.type, HELD_STEPS_ELSEWHERE)
         self._held: list[_Held] = []
         self._records: list[StepRecord] = []
@@ -73,34 +70,33 @@ class StepBoundary:
             lr: of this update.
             result: loss and logits of the batch.
             labels: of the batch, shape (N,).
-
-        Raises:
-            NonFiniteError: the loss is NaN or infinite.
         """
         self.step += 1
         self.last_seconds = seconds = time.perf_counter() - self._start
-        loss = result.loss.item() if self._check_every_step else result.loss
+        loss = result.loss.item() if self._read_every_loss else result.loss
         self._held.append((self.step, epoch, lr, loss, result.logits, labels, seconds))
-        if seconds >= self._next_emit or not _may_be_finite(loss):
+        if seconds >= self._next_emit:
             self.flush()
         elif len(self._held) >= self._max_held:
             self._read()
 
+    def skip(self) -> None:
+        """Close a step that made no update: it is counted, for the schedule goes on, and no sum knows of it."""
+        self.step += 1
+        self.last_seconds = self.seconds
+        self.flush()
+
     def flush(self) -> None:
-        """Hand the finished steps on; raise for the first one whose loss is not finite."""
+        """Hand the finished steps on."""
         self._read()
         self._next_emit = self.seconds + EMIT_SECONDS
         records, self._records = self._records, []
-        bad = next((record for record in records if not math.isfinite(record.loss)), None)
-        good = records if bad is None else records[: records.index(bad)]
-        for record in good:
+        for record in records:
             self.epoch_loss_sum += record.loss * record.samples
             self.epoch_correct += record.correct
             self.epoch_samples += record.samples
-        if good:
-            self._emit(StepsDone(tuple(good)))
-        if bad is not None:
-            raise non_finite(bad)
+        if records:
+            self._emit(StepsDone(tuple(records)))
 
     def _read(self) -> None:
         """Turn the steps held as tensors into records, and let go of the tensors."""
@@ -112,11 +108,6 @@ class StepBoundary:
         correct = correct_counts(logits, labels, sizes)
         columns = (steps, epochs, lrs, read_losses(losses), correct, sizes, seconds)
         self._records += map(StepRecord, *columns)
-
-
-def _may_be_finite(loss: float | Tensor) -> bool:
-    """Say whether a loss is finite; one that is still on the device is looked at later."""
-    return isinstance(loss, Tensor) or math.isfinite(loss)
 
 
 def read_losses(losses: Sequence[float | Tensor]) -> list[float]:
@@ -138,15 +129,3 @@ def correct_counts(logits: Sequence[Tensor], labels: Sequence[Tensor], sizes: Se
     ends = torch.tensor(list(itertools.accumulate(sizes)), device=running.device) - 1
     totals: list[int] = running[ends].tolist()
     return [total - before for before, total in itertools.pairwise([0, *totals])]
-
-
-def non_finite(record: StepRecord) -> NonFiniteError:
-    """Return the error for a step whose loss is NaN or infinite."""
-    return NonFiniteError(
-        "the loss is not finite any more, so training stopped",
-        where=f"step {record.step}, epoch {record.epoch}, stage loss",
-        found=f"loss {record.loss} at lr {record.lr:g}",
-        expected="a finite number",
-        help="no weights of this run are saved; try a smaller optimizer.lr, a warm-up (schedule.warmup_epochs) "
-        "or train.clip_grad_norm",
-    )

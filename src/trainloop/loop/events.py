@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+TIME_FIELDS = frozenset({"seconds", "images_per_second"})
+"""fields of events that two runs with the same bits do not share"""
+
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
@@ -48,6 +51,28 @@ class StepsDone:
 
     kind: ClassVar[str] = "step"
     records: tuple[StepRecord, ...]
+
+
+@dataclass(frozen=True)
+class StepNotFinite:
+    """A step that met a NaN or an infinity, and made no update.
+
+    Args:
+        step, epoch, lr: as of a :class:`StepRecord`.
+        stage, tensor, found: see :class:`~trainloop.loop.finite.NotFinite`.
+        images: those it is about, by their positions among the training images.
+        skipped: the run goes on; otherwise it ends here.
+    """
+
+    kind: ClassVar[str] = "nonfinite"
+    step: int
+    epoch: int
+    lr: float
+    stage: str
+    tensor: str
+    found: str
+    images: tuple[int, ...]
+    skipped: bool
 
 
 @dataclass(frozen=True)
@@ -134,7 +159,17 @@ class RunFinished:
     run_dir: str
 
 
-Event = RunStarted | StepsDone | EpochDone | EvaluationStarted | TestDone | CheckpointSaved | Notice | RunFinished
+Event = (
+    RunStarted
+    | StepsDone
+    | StepNotFinite
+    | EpochDone
+    | EvaluationStarted
+    | TestDone
+    | CheckpointSaved
+    | Notice
+    | RunFinished
+)
 
 
 class Sink(Protocol):

@@ -18,6 +18,7 @@ from trainloop.config.schema import (
     CosineConfig,
     MultistepConfig,
     OneCycleConfig,
+    RunConfig,
     ScheduleConfig,
     TriangleConfig,
 )
@@ -34,6 +35,12 @@ class Span:
 
     total_steps: int
     steps_per_epoch: int
+
+
+def run_span(config: RunConfig, steps_per_epoch: int) -> Span:
+    """Return the number of updates: ``train.epochs`` of them, or ``train.max_steps`` if that is less."""
+    steps = config.train.epochs * steps_per_epoch
+    return Span(min(steps, config.train.max_steps or steps), steps_per_epoch)
 
 
 Shape = Callable[[int], float]

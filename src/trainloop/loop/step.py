@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -24,7 +24,14 @@ class StepResult(NamedTuple):
     logits: Tensor
 
 
-def train_step(stages: Stages, batch: Batch, parts: int, lr: float) -> StepResult:
+def always(_: StepResult) -> bool:
+    """Let every update be made."""
+    return True
+
+
+def train_step(
+    stages: Stages, batch: Batch, parts: int, lr: float, may_update: Callable[[StepResult], bool] = always
+) -> StepResult:
     """Do one update: zero_grad, forward, loss, backward, sync, step.
 
     Args:
@@ -32,6 +39,7 @@ def train_step(stages: Stages, batch: Batch, parts: int, lr: float) -> StepResul
         batch: images and labels on the device.
         parts: how many pieces the batch is split into; their gradients add up to the whole batch's.
         lr: the step size of this step.
+        may_update: asked when the gradients are there; a no leaves sync and step out.
     """
     stages.zero_grad()
     losses, logits = [], []
@@ -39,9 +47,11 @@ def train_step(stages: Stages, batch: Batch, parts: int, lr: float) -> StepResul
         logits.append(stages.forward(x_NCHW))
         losses.append(stages.loss(logits[-1], labels, share))
         stages.backward(losses[-1])
-    stages.sync()
-    stages.step(lr)
-    return joined(losses, logits)
+    result = joined(losses, logits)
+    if may_update(result):
+        stages.sync()
+        stages.step(lr)
+    return result
 
 
 def split(batch: Batch, parts: int) -> Sequence[tuple[Tensor, Tensor, float]]:

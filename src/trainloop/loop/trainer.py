@@ -19,11 +19,12 @@ from trainloop.errors import InterruptedRunError
 from trainloop.loop.boundary import StepBoundary
 from trainloop.loop.ema import WeightAverage
 from trainloop.loop.evaluate import Evaluation, evaluate
-from trainloop.loop.events import EpochDone, EvaluationStarted, Event, TestDone
+from trainloop.loop.events import EpochDone, EvaluationStarted, Event, StepNotFinite, TestDone
+from trainloop.loop.finite import FiniteCheck, epoch_without_update, not_finite_error
 from trainloop.loop.keeper import Keeper, NothingKept
 from trainloop.loop.progress import Progress
 from trainloop.loop.schedule import Span
-from trainloop.loop.step import train_step
+from trainloop.loop.step import StepResult, train_step
 from trainloop.loop.timing import StageClock
 from trainloop.stages import Stages
 
@@ -73,6 +74,7 @@ class Training:
         clock: times a sample of the steps.
         optimizers: torch's or ours, one for each share of the parameters.
         scaler: of fp16 training, or None.
+        skip_nonfinite: leave out the update of a step that meets a NaN or an infinity, instead of ending the run.
         convolutions: tells which algorithm did each convolution so far, where ``stages.conv`` chose.
     """
 
@@ -90,6 +92,7 @@ class Training:
     clock: StageClock
     optimizers: Sequence[Any] = ()
     scaler: GradScaler | None = None
+    skip_nonfinite: bool = False
     convolutions: Callable[[], dict[str, dict[str, str]]] = dict
 
 
@@ -98,7 +101,8 @@ class Outcome:
     """How a run ended.
 
     Args:
-        steps: updates made.
+        steps: steps made.
+        skipped_steps: those of them without an update, for something was not finite.
         epochs: epochs begun.
         samples: images trained on.
         train_seconds: time in training steps, evaluation left out.
@@ -110,6 +114,7 @@ class Outcome:
     """
 
     steps: int
+    skipped_steps: int
     epochs: int
     samples: int
     train_seconds: float
@@ -135,7 +140,7 @@ def run_training(
         start: where the run goes on from; model, optimizers and random streams have been brought there.
 
     Raises:
-        NonFiniteError: the loss became NaN or infinite.
+        NonFiniteError: a step met a NaN or an infinity, and the run is to end for it, or has left out too many updates.
         InterruptedRunError: the keeper was asked to end the run.
     """
     return TrainingLoop(training, emit, keeper or NothingKept(), start or Progress()).run()
@@ -159,6 +164,14 @@ class TrainingLoop:
         self._is_closed = start.epoch_closed
         self._epoch_began = time.perf_counter() - start.epoch_seconds
         self._epoch_seconds = start.epoch_seconds
+        self._skipped_steps = start.skipped_steps
+        self._check = FiniteCheck(
+            training.model,
+            training.stages.forward,
+            scaled=training.scaler is not None,
+            skipping=training.skip_nonfinite,
+            skipped_in_a_row=start.skipped_in_a_row,
+        )
 
     def run(self) -> Outcome:
         """Train, and use the test set once."""
@@ -193,6 +206,8 @@ class TrainingLoop:
             epoch_samples=boundary.epoch_samples,
             epoch_seconds=0.0 if self._is_closed else time.perf_counter() - self._epoch_began,
             seconds=boundary.seconds,
+            skipped_steps=self._skipped_steps,
+            skipped_in_a_row=self._check.skipped_in_a_row,
         )
 
     def open_epoch(self) -> None:
@@ -210,29 +225,62 @@ class TrainingLoop:
         training.model.train()
         # Names of this function's own: on the path of every step a look into an object costs time.
         stages, parts, average, lr_of = training.stages, training.parts, training.average, training.lr
-        total_steps, timer_of, due = training.span.total_steps, training.clock.timer, keeper.due
+        total_steps, timer_of, due, check = training.span.total_steps, training.clock.timer, keeper.due, self._check
         batches = training.epoch_batches(epoch - 1, self._epoch_step)
         while boundary.step < total_steps:
             timer = timer_of(boundary.step)
-            take, timed = (
-                (next_batch, stages) if timer is None else (timer.wrap("data", next_batch), timer.wrap_all(stages))
+            take, may_update, timed = (
+                (next_batch, check, stages)
+                if timer is None
+                else (timer.wrap("data", next_batch), timer.wrap("check", check), timer.wrap_all(stages))
             )
             batch = take(batches)
             if batch is None:
                 break
             lr = lr_of(boundary.step)
-            result = train_step(timed, batch, parts, lr)
-            if average:
-                average.update()
-            boundary(epoch, lr, result, batch.y)
+            result = train_step(timed, batch, parts, lr, may_update)
+            if check.passed:
+                if average:
+                    average.update()
+                boundary(epoch, lr, result, batch.y)
+            else:
+                self._without_update(batch, lr, result)
             self._epoch_step += 1
             if due(boundary.step, boundary.last_seconds):
                 keeper.after_step(self.progress())
         boundary.flush()
         self._epoch_seconds = time.perf_counter() - self._epoch_began
 
+    def _without_update(self, batch: Batch, lr: float, result: StepResult) -> None:
+        """Say what was not finite in a step; end the run for it, or go on as if the step had not been.
+
+        Raises:
+            NonFiniteError: the run is to end for it, or too many updates in a row were left out.
+        """
+        training, check = self.training, self._check
+        what = check.look(batch, result, training.parts)
+        samples = batch.indices[list(what.rows)] if what.rows else batch.indices
+        self.boundary.skip()
+        event = StepNotFinite(
+            step=self.boundary.step,
+            epoch=self._epoch,
+            lr=lr,
+            stage=what.stage,
+            tensor=what.tensor,
+            found=what.found,
+            images=tuple(samples.tolist()),
+            skipped=training.skip_nonfinite and not check.exhausted and what.stage != "step",
+        )
+        self._emit(event)
+        if not event.skipped:
+            raise not_finite_error(event, in_a_row=check.skipped_in_a_row)
+        self._skipped_steps += 1
+        check.put_buffers_back()
+
     def _close_epoch(self) -> None:
         training, boundary = self.training, self.boundary
+        if boundary.epoch_samples == 0:
+            raise epoch_without_update(self._epoch)
         val = self._evaluate(training.val) if training.val else None
         self._emit(self._epoch_done(val))
         self._is_closed = True
@@ -278,6 +326,7 @@ class TrainingLoop:
         boundary, closed = self.boundary, self._closed
         return Outcome(
             steps=boundary.step,
+            skipped_steps=self._skipped_steps,
             epochs=self._epoch,
             samples=closed.samples,
             train_seconds=closed.train_seconds,

@@ -20,6 +20,7 @@ from trainloop.loop.events import (
     Notice,
     RunFinished,
     RunStarted,
+    StepNotFinite,
     StepRecord,
     StepsDone,
     TestDone,
@@ -76,6 +77,10 @@ class ConsoleSink:
             self.close()
         elif isinstance(event, Notice):
             print_line(self.console, event.text)
+        elif isinstance(event, StepNotFinite):
+            if event.skipped:
+                text = f"no update in step {count(event.step)}: {event.tensor} has {event.found}"
+                print_line(self.console, text)
         elif isinstance(event, CheckpointSaved):
             if event.asked:
                 print_line(self.console, f"saved at step {count(event.step)}: {event.path}")

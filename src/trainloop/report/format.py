@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
+
+BARS = "▁▂▃▄▅▆▇█"
+MAX_BARS = 40
 
 
 def percent(share: float | None) -> str:
@@ -66,3 +70,19 @@ def fact_lines(facts: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return (name, value) pairs, the names padded to one width."""
     width = max(map(len, facts), default=0) + 2
     return [(name.ljust(width), value) for name, value in facts.items()]
+
+
+def bars(values: Sequence[float], low: float, high: float) -> str:
+    """Return a curve of block characters; a value that is not finite becomes ``×``.
+
+    Args:
+        values: the curve; of a long one every second, third, … is shown.
+        low: the value of the lowest block.
+        high: the value of the highest block.
+    """
+    picked = values[:: max(1, -(-len(values) // MAX_BARS))]
+    span = (high - low) or 1.0
+    return "".join(
+        BARS[min(len(BARS) - 1, int((value - low) / span * len(BARS)))] if math.isfinite(value) else "×"
+        for value in picked
+    )

@@ -17,6 +17,7 @@ from trainloop.loop.events import (
     Notice,
     RunFinished,
     RunStarted,
+    StepNotFinite,
     StepRecord,
     StepsDone,
     TestDone,
@@ -46,7 +47,7 @@ class JsonLines:
     def _lines(self, event: Event) -> Iterable[str]:
         if isinstance(event, StepsDone):
             return (step_line(record) for record in event.records if record.step % self._every == 0)
-        if isinstance(event, EpochDone | TestDone):
+        if isinstance(event, EpochDone | StepNotFinite | TestDone):
             return [line(event.kind, dataclasses.asdict(event))]
         if self._whole_run and isinstance(event, RunStarted):
             return [line(event.kind, {"facts": dict(event.facts), "total_steps": event.total_steps})]

@@ -10,13 +10,14 @@ TEXTS = ("nan", "inf", "-inf")
 """what the numbers that JSON lacks are written as"""
 
 
-def strict_json(facts: Any) -> str:
+def strict_json(facts: Any, *, ascii_only: bool = False) -> str:
     """Return facts as indented JSON; numbers that JSON lacks become the texts ``nan``, ``inf`` and ``-inf``.
 
     Args:
         facts: dictionaries, lists and tuples of texts, numbers, booleans and None.
+        ascii_only: escape every other character, so that no text of a file can steer a terminal, and none is lost.
     """
-    return json.dumps(_plain(facts), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(_plain(facts), indent=2, ensure_ascii=ascii_only, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -23,7 +23,8 @@ class Summary:
         parameters: number of parameters.
         dataset: name of the data set.
         data_digest: SHA-256 that identifies its content.
-        steps: updates.
+        steps: of the training.
+        skipped_steps: those of them without an update, for something was not finite.
         epochs: epochs begun.
         seconds: from the first batch to the end of the test.
         train_seconds: in training steps alone.
@@ -51,6 +52,7 @@ class Summary:
     dataset: str
     data_digest: str
     steps: int
+    skipped_steps: int
     epochs: int
     seconds: float
     train_seconds: float
