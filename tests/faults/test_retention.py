@@ -21,8 +21,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from trainloop import files
 from trainloop.checkpoint.folder import TENSORS, folder_name, read_checkpoint
 from trainloop.checkpoint.layout import Best
+from trainloop.checkpoint.places import place
 from trainloop.checkpoint.store import CheckpointStore
 from trainloop.errors import CheckpointError, ResourceError
 from trainloop.files import operations
@@ -102,7 +104,7 @@ class Retention(RuleBasedStateMachine):
         self.store = CheckpointStore(self.run, keep)
 
     def place(self, name):
-        return self.store._place(Path(name))
+        return place(Path(name))
 
     def required(self, alive):
         """Return the newest so many, and the best."""
@@ -217,24 +219,28 @@ def play(count, *, phases=tuple(Phase)):
     return Retention.sequences
 
 
+def remove_all(paths):
+    for path in list(paths):
+        files.remove_folder(path)
+
+
 class Broken:
     """Ways to keep the wrong ones."""
 
     def forgets_the_best(self, *, newest, best):
         del best
         kept = [path for path in self.folders() if path != newest][: self.keep - 1]
-        self._remove([path for path in self.folders() if path not in (newest, *kept)])
+        remove_all(path for path in self.folders() if path not in (newest, *kept))
 
     def keeps_one_less(self, *, newest, best):
         kept = [path for path in self.folders() if path != newest and path.name != best][: max(0, self.keep - 2)]
-        self._remove([path for path in self.folders() if path not in (newest, *kept) and path.name != best])
+        remove_all(path for path in self.folders() if path not in (newest, *kept) and path.name != best)
 
     def cleans_nothing_further(self, *, after):
         del after
 
     def removes_before_it_writes(self, saved):
-        for path in self.folders()[self.keep - 1 :]:
-            self._remove([path])
+        remove_all(self.folders()[self.keep - 1 :])
         return SAVE(self, saved)
 
 
