@@ -6,10 +6,10 @@ READY  := $(VENV)/.ready
 CONFIG ?= configs/quickstart.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-long check format clean
+.PHONY: help install train test test-long test-faults test-faults-long check format clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml
 	@echo "making $(VENV) and installing torch and the rest into it (a few minutes the first time)"
@@ -22,11 +22,17 @@ install: $(READY) ## make .venv and install (the other targets do it by themselv
 train: $(READY) ## train on the embedded images; CONFIG=configs/cifar10.yaml for the full set
 	$(BIN)/trainloop train --config $(CONFIG)
 
-test: $(READY) ## pass every test (the long proofs apart)
-	$(BIN)/python -m pytest -m "not long"
+test: $(READY) ## pass every test (the long proofs and the faults apart)
+	$(BIN)/python -m pytest -m "not long and not faults"
 
 test-long: $(READY) ## the proofs that take minutes
-	$(BIN)/python -m pytest -m long || [ $$? -eq 5 ]  # 5: no test is that long yet
+	$(BIN)/python -m pytest -m "long and not faults" || [ $$? -eq 5 ]  # 5: no test is that long yet
+
+test-faults: $(READY) ## damage, hostile files, full disks, power loss, rivals: no run is lost (at most ten minutes)
+	$(BIN)/python -m pytest tests/faults
+
+test-faults-long: $(READY) ## the same with far more of each
+	$(BIN)/python -m pytest tests/faults --faults-long
 
 check: $(READY) ## lint, format check and strict types; changes nothing
 	$(BIN)/ruff check src tests benchmarks

@@ -7,13 +7,14 @@ import fcntl
 import multiprocessing
 import os
 import signal
+import socket
 import stat
 import threading
 
 import pytest
 
 from trainloop import files
-from trainloop.errors import ResourceError, RunFolderBusyError
+from trainloop.errors import ResourceError, RunFolderBusyError, UsageError
 
 
 def test_a_file_appears_whole_and_leaves_nothing_beside_it(tmp_path):
@@ -118,6 +119,62 @@ def test_a_second_writer_is_refused_and_the_lock_dies_with_its_process(tmp_path)
     holder.join()
     with files.one_writer(tmp_path):
         pass
+
+
+def test_what_a_dead_process_left_names_nobody(tmp_path):
+    from trainloop.files import folders
+
+    host = socket.gethostname()
+    (tmp_path / files.OWNER_NAME).write_text(f"process {os.getpid()} on {host}, since today\n")
+    assert folders._present_owner(tmp_path) == f"process {os.getpid()} on {host}, since today"
+    assert not folders._has_ended(f"process {os.getpid()} on {host}, since today")
+    assert not folders._has_ended("process 1 on another-host, since today")
+    gone = multiprocessing.get_context("fork").Process(target=int)
+    gone.start()
+    gone.join()
+    assert folders._has_ended(f"process {gone.pid} on {host}, since today")
+
+
+def test_only_who_holds_the_lock_removes_an_unused_folder(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with files.one_writer(folder, remove_unused=True):
+        with pytest.raises(RunFolderBusyError), files.one_writer(folder, remove_unused=True):
+            pytest.fail("two writers")
+        assert (folder / files.LOCK_NAME).exists()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(("make", "kind"), [("link", "a link"), ("pipe", "a pipe"), ("folder", "a folder")])
+def test_what_is_no_plain_file_is_refused(tmp_path, make, kind):
+    path = tmp_path / "metrics.jsonl"
+    files.require_plain_file(path)
+    {"link": lambda: path.symlink_to("elsewhere"), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir}[make]()
+    with pytest.raises(UsageError, match=f"found: {kind}"):
+        files.require_plain_file(path)
+    path.rmdir() if make == "folder" else path.unlink()
+    path.write_text("")
+    files.require_plain_file(path)
+    with pytest.raises(UsageError, match="found: a file"):
+        files.require_plain_folder(path)
+
+
+def test_no_line_is_appended_through_a_link(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ResourceError, match="cannot write link"):
+        files.AppendFile(tmp_path / "link")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_folder_is_removed_with_all_in_it_and_nothing_behind_its_links(tmp_path):
+    (tmp_path / "mine" / "deep").mkdir(parents=True)
+    (tmp_path / "mine" / "deep" / "file").write_text("")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "file").write_text("")
+    (tmp_path / "mine" / "link").symlink_to(tmp_path / "theirs")
+    files.remove_whole(tmp_path / "mine")
+    assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
+    assert (tmp_path / "theirs" / "file").exists()
 
 
 def test_the_lock_can_be_had_again(tmp_path):

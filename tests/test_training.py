@@ -177,7 +177,7 @@ def test_predict_ranks_the_classes_of_an_image_of_any_size(finished, tmp_path):
     assert len(shares) == 10
 
 
-@pytest.mark.parametrize(("name", "text"), [("missing.png", "no such image"), ("text.png", "not an image")])
+@pytest.mark.parametrize(("name", "text"), [("missing.png", "no such image"), ("text.png", "cannot be read")])
 def test_predict_names_the_file_it_cannot_read(finished, tmp_path, name, text):
     folder, _ = finished
     (tmp_path / "text.png").write_text("hello")

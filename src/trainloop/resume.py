@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainloop.checkpoint.capture import Origin
@@ -16,8 +16,11 @@ from trainloop.checkpoint.store import CheckpointStore, Found
 from trainloop.config import load_config
 from trainloop.config.schema import RunConfig
 from trainloop.errors import CheckpointError, Fault, RunFolderBusyError, TrainloopError, UsageError
-from trainloop.files import is_held
+from trainloop.files import is_held, require_plain_file
+from trainloop.plugin import first_line
 from trainloop.report import run_folder
+from trainloop.report.curves import History
+from trainloop.report.json_lines import read_events
 from trainloop.report.run_folder import RunFolder, open_run_folder
 
 AUTO, NONE = "auto", "none"
@@ -148,8 +151,39 @@ def admit(start: Start, origin: Origin, *, allow_changed: bool) -> Start:
                 for number, difference in enumerate(comparison.other)
             ]
         )
-    reasons = tuple(str(difference) for difference in (*comparison.inexact, *comparison.other))
-    return Start(start.folder, start.store, start.path, start.saved, start.metrics, reasons)
+    reasons = [str(difference) for difference in (*comparison.inexact, *comparison.other)]
+    saved = start.saved
+    if any(difference.what == "optimizer.name" for difference in comparison.other):
+        saved = without_optimizer(saved)
+        reasons.append("what the optimizer remembered is left out")
+    return replace(start, saved=saved, not_exact_because=tuple(reasons))
+
+
+def without_optimizer(saved: Saved) -> Saved:
+    """Return a checkpoint without what its optimizer remembered: another optimizer has no use for it."""
+    tensors = {name: tensor for name, tensor in saved.tensors.items() if not name.startswith("optimizer/")}
+    return Saved(tensors, saved.facts.model_copy(update={"optimizer_numbers": {}}))
+
+
+def history_before(start: Start) -> History:
+    """Return the curves of the steps before a checkpoint.
+
+    Raises:
+        CheckpointError: the metrics file is damaged.
+    """
+    history = History()
+    try:
+        for event in read_events(start.metrics.decode()):
+            history.handle(event)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise CheckpointError(
+            "the metrics of this run are damaged",
+            where=str(start.folder.metrics_path),
+            found=first_line(error),
+            expected="the lines that the run wrote",
+            help="restore the file, or begin anew in another folder",
+        ) from error
+    return history
 
 
 def _named(path: Path, run_dir: Path | None) -> tuple[Path | None, Path | None]:
@@ -184,10 +218,12 @@ def _named(path: Path, run_dir: Path | None) -> tuple[Path | None, Path | None]:
 
 def _metrics_before(checkpoint: Path, saved: Saved) -> bytes:
     """Return the part of the metrics file that belongs to a checkpoint."""
-    file, length = checkpoint.parents[1] / run_folder.METRICS, saved.facts.metrics_bytes
+    file, length = checkpoint.resolve().parents[1] / run_folder.METRICS, saved.facts.metrics_bytes
+    require_plain_file(file)
     try:
         with file.open("rb") as stream:
-            content = stream.read(length)
+            # Not `read(length)` at once: the length is from a file, and as many bytes would be asked of the memory.
+            content = stream.read(min(length, file.stat().st_size))
     except OSError as error:
         raise CheckpointError("the metrics of this run cannot be read", where=str(file), found=str(error)) from error
     if len(content) < length:

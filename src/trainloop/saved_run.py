@@ -6,15 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from trainloop.build import eval_set, pipeline_settings
 from trainloop.config import load_config
 from trainloop.config.schema import RunConfig
 from trainloop.data.dataset import Dataset, ImageSet
+from trainloop.data.folder import MAX_PIXELS, load_image
 from trainloop.data.load import Announce, load_dataset
 from trainloop.data.pipeline import PipelineSettings, eval_batches, split_validation
 from trainloop.device import check_precision, choose_device
@@ -23,6 +25,49 @@ from trainloop.loop.evaluate import Evaluation, evaluate
 from trainloop.models import build_model
 from trainloop.report import run_folder
 from trainloop.report.weights import weights_sha256
+
+LARGEST_JSON = 64_000_000
+"""bytes; more than any run writes, and little enough to read"""
+Size = Annotated[int, Field(ge=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Facts(BaseModel):
+    """Facts that are needed here, among others; the files may come from anywhere."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class DataFacts(Facts):
+    """What ``env.json`` says of the data set."""
+
+    digest: str
+    classes: list[str] = Field(min_length=2)
+    image_shape: list[Size] = Field(min_length=3, max_length=3)
+    mean: list[Finite]
+    std: list[Finite]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> DataFacts:
+        channels, height, width = self.image_shape
+        if height * width > MAX_PIXELS or not channels == len(self.mean) == len(self.std):
+            raise ValueError("image_shape is not that of images, or does not fit mean and std")
+        return self
+
+
+class EnvironmentFacts(Facts):
+    """``env.json``."""
+
+    data: DataFacts
+
+
+class SummaryFacts(Facts):
+    """``summary.json``."""
+
+    weights_sha256: str
+    test_accuracy: Finite
+    device: str
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -94,22 +139,34 @@ def read_run(path: Path, device: str | None = None) -> SavedRun:
     overrides = [f"device={device}"] if device else []
     config = load_config(path / run_folder.CONFIG, overrides).config
     weighted = config.model.model_copy(update={"weights": path / run_folder.WEIGHTS})
-    environment, summary = (_read_json(path / name) for name in (run_folder.ENVIRONMENT, run_folder.SUMMARY))
+    environment = _read_json(path / run_folder.ENVIRONMENT, EnvironmentFacts)
+    summary = _read_json(path / run_folder.SUMMARY, SummaryFacts)
     return SavedRun(path, config.model_copy(update={"model": weighted}), environment["data"], summary)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, needed: type[BaseModel]) -> dict[str, Any]:
+    """Read a JSON file of a run that has at least the facts needed here."""
     try:
+        if not path.is_file() or path.stat().st_size > LARGEST_JSON:
+            raise ValueError("it is no plain file, or a huge one" if path.exists() else "no such file")
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            "a file of this run is missing or damaged",
-            where=str(path),
-            found=str(error),
-            expected="the JSON that the run wrote",
-            help="restore the file, or train again",
-        ) from error
+        needed.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _damaged(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
     return content
+
+
+def _damaged(path: Path, found: str) -> CheckpointError:
+    return CheckpointError(
+        "a file of this run is missing or damaged",
+        where=str(path),
+        found=found,
+        expected="the JSON that the run wrote",
+        help="restore the file, or train again",
+    )
 
 
 def build_saved_model(run: SavedRun, plugins: Sequence[Path]) -> tuple[nn.Module, torch.device]:
@@ -211,7 +268,7 @@ def predict_images(run: SavedRun, images: Sequence[Path], plugins: Sequence[Path
 
     Args:
         run: whose model to use.
-        images: files in any format that Pillow reads.
+        images: files in any format that a folder of images may hold.
         plugins: files of the user's own that may be imported.
 
     Returns:
@@ -252,21 +309,8 @@ def read_image(path: Path, size: tuple[int, int]) -> Tensor:
         DataError: the file is missing or no image.
     """
     import numpy as np
-    from PIL import Image
 
     height, width = size
-    try:
-        with Image.open(path) as image:
-            rgb = image.convert("RGB")
-    except FileNotFoundError as error:
-        raise DataError("there is no such image", where=str(path), help="check the path") from error
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            "this file is not an image that can be read",
-            where=str(path),
-            found=str(error),
-            expected="an image file, such as PNG or JPEG",
-        ) from error
-    if rgb.size != (width, height):
-        rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
+    if not path.exists():
+        raise DataError("there is no such image", where=str(path), help="check the path")
+    return torch.from_numpy(np.array(load_image(path, (width, height)))).permute(2, 0, 1).contiguous()

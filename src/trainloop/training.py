@@ -15,29 +15,29 @@ from trainloop.build import build_training, num_epochs
 from trainloop.checkpoint.capture import Origin, capture, restore
 from trainloop.checkpoint.keeper import CheckpointKeeper
 from trainloop.checkpoint.layout import Best, Machine, Resumed, Saved
-from trainloop.checkpoint.store import CheckpointStore
 from trainloop.config import dump_yaml, load_config
 from trainloop.config.interval import parse_interval
 from trainloop.config.schema import RunConfig
 from trainloop.data.dataset import Dataset
 from trainloop.device import choose_device, device_name, environment, peak_memory_mib, set_knobs
 from trainloop.doctor.gate import admit_device
-from trainloop.errors import InterruptedRunError, ModelError, ResourceError
+from trainloop.errors import ModelError, ResourceError
 from trainloop.files import AppendFile, require_space, write_bytes
 from trainloop.interruption import Control, listening
 from trainloop.loop.events import Broadcast, Event, RunFinished, RunStarted, Sink
 from trainloop.loop.progress import Progress
 from trainloop.loop.trainer import Outcome, Training, run_training
 from trainloop.models import parameter_count
-from trainloop.report.curves import History, curves_png
+from trainloop.report.curves import curves_png
 from trainloop.report.format import count, percent
-from trainloop.report.json_lines import MetricsFile, read_events
+from trainloop.report.json_lines import MetricsFile
 from trainloop.report.run_folder import RunFolder
 from trainloop.report.summary import Summary
 from trainloop.report.weights import weights_bytes, weights_sha256
-from trainloop.resume import AUTO, Start, admit, find_start, open_run
+from trainloop.resume import AUTO, Start, admit, find_start, history_before, open_run
 from trainloop.stages import refuse_without_effect, stage_modes
 from trainloop.stages.context import USUAL_CONV
+from trainloop.training_faults import first_step_faults, how_to_go_on
 
 SPACE_BESIDE_WEIGHTS = 1_000_000
 """bytes for the curves, the summary and a metrics file of some thousand steps"""
@@ -148,16 +148,15 @@ def train_in_folder(
         what="no space left for the results",
         help="free some space, or choose another --run-dir",
     )
+    # What cannot be gone on with is refused before anything is changed.
+    history = history_before(run.start)
     progress = take_up(run, announce)
     folder.write_config(dump_yaml(config))
     facts = {"wrong_answers": list(run.wrong_answers), "data": data_facts(dataset)}
     folder.write_environment({**environment(config, training.device), **facts})
-    history = History()
-    for event in read_events(run.start.metrics.decode()):
-        history.handle(event)
     metrics = open_metrics(run.start, config.log.every)
     emit = Broadcast([metrics, history, *sinks])
-    with contextlib.closing(emit), interruption_says(folder, run.start.store, command):
+    with how_to_go_on(folder, run.start.store, command), contextlib.closing(emit):
         emit(
             RunStarted(
                 facts=header(config, training, dataset, folder),
@@ -167,7 +166,8 @@ def train_in_folder(
             )
         )
         resumed = resumed_places(run.start)
-        outcome = run_training(training, emit, make_keeper(run, metrics, emit, progress, resumed), progress)
+        with first_step_faults(run.start.path, run.control):
+            outcome = run_training(training, emit, make_keeper(run, metrics, emit, progress, resumed), progress)
         summary = summarise(config, training, dataset, outcome, run.start, resumed)
         folder.write_weights(weights_bytes(training.model))
         title = f"{config.model.name} on {dataset.name}, {config.mode}: test {percent(summary.test_accuracy)}"
@@ -330,23 +330,6 @@ def data_facts(dataset: Dataset) -> dict[str, object]:
         "mean": list(dataset.mean),
         "std": list(dataset.std),
     }
-
-
-@contextlib.contextmanager
-def interruption_says(folder: RunFolder, store: CheckpointStore, command: Callable[[Path], str]) -> Iterator[None]:
-    """Add to an interruption what is kept of the run, and how to go on."""
-    try:
-        yield
-    except InterruptedRunError as error:
-        kept = store.folders()
-        again = command(folder.path)
-        raise InterruptedRunError(
-            error.faults[0].what,
-            where=str(folder.path),
-            found=f"the newest checkpoint is {kept[0].name}" if kept else "no checkpoint yet",
-            help=f"to go on{'' if kept else ' (from the first step)'}: {again}",
-            exit_code=error.exit_code,
-        ) from None
 
 
 @contextlib.contextmanager

@@ -193,7 +193,7 @@ def test_a_writer_that_skips_the_hidden_name_fails_this_test(tmp_path, saved_at,
     from trainloop.checkpoint import folder
 
     @contextlib.contextmanager
-    def straight(path):
+    def straight(path, **_):
         operations.mkdir(path)
         yield path
 

@@ -93,8 +93,7 @@ def png(pixels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-@pytest.fixture(scope="session")
-def tiny() -> TinyCifar:
+def make_tiny() -> TinyCifar:
     generator = np.random.default_rng(7)
     files, contents = [], {}
     for name, split in (("data_batch_1.bin", "train"), ("data_batch_2.bin", "train"), ("test_batch.bin", "test")):
@@ -104,6 +103,11 @@ def tiny() -> TinyCifar:
         sha256, md5 = (hashlib.new(kind, contents[name]).hexdigest() for kind in ("sha256", "md5"))
         files.append(BatchFile(name, split, sha256, md5, records=10))
     return TinyCifar(tuple(files), contents)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> TinyCifar:
+    return make_tiny()
 
 
 def _write_folder(folder: Path, members: dict[str, bytes]) -> Path:

@@ -126,7 +126,7 @@ VARIANTS = {
         "stopped",
         lambda r: change(r / NEWEST, "MANIFEST.json", files={"../../x": {"bytes": 1, "sha256": "0" * 64}}),
         "interrupted",
-        "MANIFEST.json: version 1, files ../../x",
+        "MANIFEST.json: files ../../x",
     ),
     "state of another step": (
         "stopped",

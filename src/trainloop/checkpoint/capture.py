@@ -19,6 +19,11 @@ from trainloop.loop.trainer import Training
 
 Scalar = float | int | bool
 
+SCALARS = frozenset({"step", "eta", "mu", "mu_product"})
+"""entries of an optimizer's state that hold one number"""
+FACTORS = {"row_var": -1, "col_var": -2}
+"""entries with the parameter's shape but for one axis, which they have one of"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
@@ -192,7 +197,9 @@ def _optimizer_states(
     for optimizer in training.optimizers:
         params = [param for group in optimizer.param_groups for param in group["params"]]
         state = {number: entries.pop(names[p]) for number, p in enumerate(params) if names[p] in entries}
-        _require_alike(state, [names[param] for param in params])
+        named = [names[param] for param in params]
+        _require_alike(state, params, named)
+        _require_shapes(state, params, named)
         states.append(state)
     if entries:
         raise CheckpointError(
@@ -203,14 +210,41 @@ def _optimizer_states(
     return states
 
 
-def _require_alike(state: Mapping[int, Mapping[str, Any]], names: Sequence[str]) -> None:
-    """Refuse a state in which one parameter has entries that another lacks."""
-    first = next(iter(state.values()), {})
+def _require_alike(state: Mapping[int, Mapping[str, Any]], params: Sequence[Tensor], names: Sequence[str]) -> None:
+    """Refuse a state in which one parameter has entries that another lacks; matrices may have others than vectors."""
+    first: dict[bool, Mapping[str, Any]] = {}
     for number, entries in state.items():
-        if entries.keys() != first.keys():
+        expected = first.setdefault(params[number].dim() >= 2, entries)
+        if entries.keys() != expected.keys():
             raise CheckpointError(
                 "the optimizer state in this checkpoint is not whole",
                 where=names[number],
                 found=", ".join(entries) or "nothing",
-                expected=", ".join(first),
+                expected=", ".join(expected),
             )
+
+
+def _require_shapes(state: Mapping[int, Mapping[str, Any]], params: Sequence[Tensor], names: Sequence[str]) -> None:
+    """Refuse entries of another shape or kind than those of these parameters; torch itself takes them, and fails later."""
+    for number, entries in state.items():
+        param = params[number]
+        for key, value in entries.items():
+            expected = _entry_shape(key, param)
+            if isinstance(value, Tensor) and (value.shape != expected or not value.is_floating_point()):
+                raise CheckpointError(
+                    "the optimizer state in this checkpoint is not of this model",
+                    where=f"{names[number]}, {key}",
+                    found=f"in the checkpoint: {_described(value)}",
+                    expected=f"in this run: {tuple(expected)} {param.dtype}".replace("torch.", ""),
+                    help="use the config that the run was started with",
+                )
+
+
+def _entry_shape(key: str, param: Tensor) -> tuple[int, ...]:
+    """Return the shape of an entry of the optimizer's state."""
+    if key in SCALARS:
+        return ()
+    shape = list(param.shape)
+    if key in FACTORS and len(shape) >= 2:
+        shape[FACTORS[key]] = 1
+    return tuple(shape)

@@ -23,7 +23,7 @@ from trainloop.checkpoint.layout import SCHEMA_VERSION, Facts, Saved
 from trainloop.checkpoint.manifest import MANIFEST, STATE, TENSORS, damaged, read_facts, verify
 from trainloop.checkpoint.places import folder_name
 from trainloop.errors import NonFiniteError
-from trainloop.files import staged_folder, write_new
+from trainloop.files import LARGEST_TENSOR_HEADER, staged_folder, write_new
 from trainloop.loop.finite import all_finite
 
 __all__ = ["MANIFEST", "STATE", "TENSORS", "folder_name", "read_checkpoint", "verify", "write_checkpoint"]
@@ -57,11 +57,12 @@ def write_checkpoint(path: Path, saved: Saved) -> int:
         },
     }
     contents[MANIFEST] = (json.dumps(manifest, indent=1) + "\n").encode()
-    with staged_folder(path) as hidden:
+    size = sum(map(len, contents.values()))
+    with staged_folder(path, needed=size) as hidden:
         for name, content in contents.items():
             write_new(hidden / name, content)
     verify(path)
-    return sum(map(len, contents.values()))
+    return size
 
 
 def require_finite(saved: Saved) -> None:
@@ -109,10 +110,13 @@ def read_checkpoint(path: Path) -> Saved:
     """
     contents = verify(path)
     facts = read_facts(path, contents[STATE])
+    header = int.from_bytes(contents[TENSORS][:8], "little")
+    if header > LARGEST_TENSOR_HEADER:
+        raise damaged(path / TENSORS, f"a header of {header:,} bytes", f"at most {LARGEST_TENSOR_HEADER:,} bytes")
     try:
         tensors: dict[str, Tensor] = load(contents[TENSORS])
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise damaged(path / TENSORS, str(error), "the safetensors format") from error
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise damaged(path / TENSORS, str(error).partition("\n")[0], "the safetensors format") from error
     return Saved({name: _laid_out(path, name, tensor, facts) for name, tensor in tensors.items()}, facts)
 
 

@@ -92,6 +92,8 @@ def damaged(where: Path, found: str, expected: str) -> CheckpointError:
 
 
 def _manifest(path: Path) -> Manifest:
+    if path.is_symlink():
+        raise damaged(path, "a link", "a folder")
     content = _content(path / MANIFEST, LARGEST_JSON)
     try:
         manifest = Manifest.model_validate_json(content)
@@ -99,12 +101,16 @@ def _manifest(path: Path) -> Manifest:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the whole"
         raise damaged(path / MANIFEST, f"{place}: {first['msg']}", "the manifest of a checkpoint") from error
-    if set(manifest.files) != {TENSORS, STATE} or manifest.schema_version != SCHEMA_VERSION:
-        raise damaged(
-            path / MANIFEST,
-            f"version {manifest.schema_version}, files {', '.join(sorted(manifest.files))}",
-            f"version {SCHEMA_VERSION}, files {STATE}, {TENSORS}",
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise CheckpointError(
+            "the checkpoint is of another version of trainloop",
+            where=str(path / MANIFEST),
+            found=f"format {manifest.schema_version}",
+            expected=f"format {SCHEMA_VERSION}",
+            help="go on with the version that wrote it (env.json of the run names it)",
         )
+    if set(manifest.files) != {TENSORS, STATE}:
+        raise damaged(path / MANIFEST, f"files {', '.join(sorted(manifest.files))}", f"files {STATE}, {TENSORS}")
     if manifest.name != path.name:
         raise damaged(path, f"the checkpoint {manifest.name} under another name", path.name)
     return manifest
@@ -115,7 +121,9 @@ def _verified(file: Path, facts: FileFacts) -> bytes:
     content = _content(file, facts.bytes)
     found = hashlib.sha256(content).hexdigest()
     if found != facts.sha256:
-        raise damaged(file, f"SHA-256 {found[:16]}…", f"{facts.sha256[:16]}…")
+        # A manifest with one wrong digit: the whole says more than two equal beginnings.
+        shown = 16 if found[:16] != facts.sha256[:16] else 64
+        raise damaged(file, f"SHA-256 {found[:shown]}…", f"{facts.sha256[:shown]}…")
     return content
 
 
@@ -134,3 +142,5 @@ def _content(file: Path, limit: int) -> bytes:
         return read_plain(file, limit)
     except OSError as error:
         raise damaged(file, error.strerror or str(error), "a file that can be read") from error
+    except (MemoryError, OverflowError) as error:
+        raise damaged(file, f"{limit:,} bytes, more than the memory takes", "a file that can be read") from error

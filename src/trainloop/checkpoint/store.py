@@ -11,7 +11,7 @@ from trainloop.checkpoint.layout import Saved
 from trainloop.checkpoint.manifest import verify
 from trainloop.checkpoint.places import CHECKPOINTS, checkpoint_folders, folder_name, place
 from trainloop.errors import CheckpointError
-from trainloop.files import make_folder, operations, remove_flat_folder, remove_folder, writing
+from trainloop.files import make_folder, remove_folder, remove_whole, require_plain_folder, sync_folder, writing
 from trainloop.files.whole import half_done
 
 
@@ -48,7 +48,12 @@ class CheckpointStore:
         return checkpoint_folders(self.path.parent)
 
     def newest(self) -> Found:
-        """Read the furthest checkpoint that verifies, passing over those that do not."""
+        """Read the furthest checkpoint that verifies, passing over those that do not.
+
+        Raises:
+            UsageError: the folder of the checkpoints is a link.
+        """
+        require_plain_folder(self.path)
         rejected = []
         for path in self.folders():
             try:
@@ -93,16 +98,22 @@ class CheckpointStore:
 
         Args:
             after: the checkpoint that the run goes on from, of this run or of another; None for a run that begins.
+
+        Raises:
+            UsageError: the folder of the checkpoints is a link.
+            ResourceError: the disk refuses.
         """
+        require_plain_folder(self.path)
         with writing(self.path):
-            for path in half_done(self.path.parent):
-                operations.unlink(path)
-            for path in half_done(self.path):
-                remove_flat_folder(path)
+            for path in (*half_done(self.path.parent), *half_done(self.path)):
+                remove_whole(path)
             if after is not None and after.resolve().parent == self.path.resolve():
-                for path in self.folders():
-                    if place(path) > place(after):
-                        remove_folder(path)
+                further = [path for path in self.folders() if place(path) > place(after)]
+                for path in further:
+                    remove_folder(path)
+                # Before a step is made: after a power cut they must not stand there again, beside metrics that are cut off.
+                if further:
+                    sync_folder(self.path)
 
     def _is_there(self, path: Path) -> bool:
         """Say whether this place of the run is saved already; a damaged checkpoint of it is removed."""

@@ -79,7 +79,7 @@ def read(root: Path, image_size: int | None = None) -> FolderImages:
     classes = _classes(root)
     listed = {split: _list_split(root / split, classes) for split in SPLITS}
     first = listed["train"][0][0]
-    size = (image_size, image_size) if image_size else _load(first, None).size
+    size = (image_size, image_size) if image_size else load_image(first, None).size
     splits = {split: _read_split(listed[split], size, image_size is not None, first) for split in SPLITS}
     _refuse_overlap(splits)
     return FolderImages(classes, splits, _digest(root, classes, splits))
@@ -154,7 +154,7 @@ def _read_split(listed: Sequence[tuple[Path, int]], size: tuple[int, int], resiz
     faults: list[Fault] = []
     for index, (path, _) in enumerate(listed):
         try:
-            image = _load(path, size if resize else None)
+            image = load_image(path, size if resize else None)
             _check_size(path, image, size, first)
             images[index] = np.asarray(image).transpose(2, 0, 1)
         except DataError as error:
@@ -166,10 +166,22 @@ def _read_split(listed: Sequence[tuple[Path, int]], size: tuple[int, int], resiz
     return FolderSplit(tuple(path for path, _ in listed), images, np.array([label for _, label in listed], np.int64))
 
 
-def _load(path: Path, size: tuple[int, int] | None) -> PillowImage.Image:
-    """Decode one image as RGB; resize it when a size is given."""
+def load_image(path: Path, size: tuple[int, int] | None) -> PillowImage.Image:
+    """Decode one image as RGB; resize it when a size is given.
+
+    Only the formats above are tried, whatever the name says: Pillow's reader of PostScript would start a program.
+
+    Args:
+        path: the file.
+        size: (width, height).
+
+    Raises:
+        DataError: it is no image of such a format, or a huge one.
+    """
     from PIL import Image
 
+    if not path.is_file():
+        raise _unreadable(path, "not a plain file" if path.exists() else "no such file")
     try:
         with warnings.catch_warnings():
             # Pillow warns of doubtful content; here a size limit is checked and damage is an error.

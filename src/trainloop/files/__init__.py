@@ -17,11 +17,13 @@ from trainloop.files.folders import (
     owner,
     remove_if_unused,
 )
+from trainloop.files.kinds import LARGEST_TENSOR_HEADER, require_plain_file, require_plain_folder
 from trainloop.files.plain import disk_use, open_plain, plain_size, read_plain
 from trainloop.files.refusal import free_bytes, require_space, writing
 from trainloop.files.whole import (
     remove_flat_folder,
     remove_folder,
+    remove_whole,
     staged_folder,
     sync_folder,
     write_bytes,
@@ -30,6 +32,7 @@ from trainloop.files.whole import (
 )
 
 __all__ = [
+    "LARGEST_TENSOR_HEADER",
     "LOCK_NAME",
     "OWNER_NAME",
     "AppendFile",
@@ -48,6 +51,9 @@ __all__ = [
     "remove_flat_folder",
     "remove_folder",
     "remove_if_unused",
+    "remove_whole",
+    "require_plain_file",
+    "require_plain_folder",
     "require_space",
     "staged_folder",
     "sync_folder",

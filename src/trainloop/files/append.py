@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trainloop.files import operations
 from trainloop.files.refusal import writing
-from trainloop.files.whole import write_all
+from trainloop.files.whole import sync_folder, write_all
 
 
 class AppendFile:
@@ -24,8 +24,12 @@ class AppendFile:
         self._open = False
         length = 0 if fresh else keep
         with writing(path):
+            is_new = not path.exists()
             self._descriptor = operations.open_to_append(path)
             self._open = True
+            if is_new:
+                # Else a power cut could take the name, and with it every line, however often those are flushed.
+                sync_folder(path.parent)
             if length is not None and self.size != length:
                 operations.truncate(self._descriptor, length)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -13,13 +15,17 @@ from trainloop.errors import RunFolderBusyError
 from trainloop.files import operations
 from trainloop.files.plain import read_plain
 from trainloop.files.refusal import writing
-from trainloop.files.whole import make_parents, write_text
+from trainloop.files.whole import make_lasting, make_parents, write_text
 
 LOCK_NAME = ".lock"
 OWNER_NAME = ".owner"
+OWNER = re.compile(r"process (\d{1,10}) on (.+), since .+")
+UNKNOWN = "an unknown process"
 LONGEST_OWNER = 1_000
 PATIENCE_SECONDS = 0.2
 """for which a lock is asked for: one that :func:`is_held` holds to ask is let go long before"""
+OWNER_SECONDS = 1.0
+"""how long to wait for the name of the process that has just taken a lock"""
 
 
 def make_folder(path: Path) -> Path:
@@ -27,7 +33,7 @@ def make_folder(path: Path) -> Path:
     with writing(path):
         make_parents(path)
         try:
-            operations.mkdir(path)
+            make_lasting(path)
         except FileExistsError:
             if not path.is_dir():
                 raise
@@ -39,7 +45,7 @@ def make_new_folder(path: Path) -> bool:
     with writing(path):
         make_parents(path)
         try:
-            operations.mkdir(path)
+            make_lasting(path)
         except FileExistsError:
             return False
     return True
@@ -53,8 +59,13 @@ def remove_if_unused(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def one_writer(folder: Path) -> Iterator[None]:
+def one_writer(folder: Path, *, remove_unused: bool = False) -> Iterator[None]:
     """Hold the lock of a folder; the operating system drops it when the process dies, however it dies.
+
+    Args:
+        folder: it exists.
+        remove_unused: remove the folder at the end if nothing but the lock is in it. Only who holds the lock may do that:
+            without its file two others could each hold one of their own.
 
     Raises:
         RunFolderBusyError: another process holds it; the message names that process.
@@ -70,7 +81,7 @@ def one_writer(folder: Path) -> Iterator[None]:
             raise RunFolderBusyError(
                 "another process is writing this folder",
                 where=str(folder),
-                found=owner(folder),
+                found=_present_owner(folder),
                 help="wait for it to end, or choose another folder",
             ) from error
     try:
@@ -78,7 +89,11 @@ def one_writer(folder: Path) -> Iterator[None]:
         write_text(owner_path, f"process {os.getpid()} on {socket.gethostname()}, since {since}\n")
         yield
     finally:
-        owner_path.unlink(missing_ok=True)
+        # A disk that refuses this as well must not hide what it refused before.
+        with contextlib.suppress(OSError):
+            owner_path.unlink(missing_ok=True)
+            if remove_unused:
+                remove_if_unused(folder)
         lock.release()
 
 
@@ -110,4 +125,28 @@ def owner(folder: Path) -> str:
     try:
         return read_plain(folder / OWNER_NAME, LONGEST_OWNER).decode("utf-8", errors="replace").strip()
     except OSError:
-        return "an unknown process"
+        return UNKNOWN
+
+
+def _present_owner(folder: Path) -> str:
+    """Return who holds a lock; it writes so itself just after it has taken the lock, so that is waited for."""
+    deadline = time.monotonic() + OWNER_SECONDS
+    while (text := owner(folder)) == UNKNOWN or _has_ended(text):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+    return text
+
+
+def _has_ended(owner: str) -> bool:
+    """Say whether the process that a text names ran on this machine and is gone: what it left says nothing of today."""
+    named = OWNER.fullmatch(owner)
+    if named is None or named[2] != socket.gethostname() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(named[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False

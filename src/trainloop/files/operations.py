@@ -16,8 +16,8 @@ def create(path: Path) -> int:
 
 
 def open_to_append(path: Path) -> int:
-    """Open a file to grow, made if it is not there, and return its descriptor."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    """Open a file to grow, made if it is not there, and return its descriptor; a link at that name is refused."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def write(descriptor: int, content: memoryview) -> int:

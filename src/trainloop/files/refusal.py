@@ -27,14 +27,28 @@ def writing(path: Path, *, needed: int | None = None) -> Iterator[None]:
 
 def _refusal(path: Path, error: OSError, needed: int | None) -> TrainloopError:
     size = f"{needed:,} bytes needed, " if needed is not None else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno == errno.EFBIG:
+        return ResourceError(
+            f"no space left to write {path.name}: this process may not write so large a file",
+            where=str(path),
+            found=f"{size}{free_bytes(path):,} bytes free on the disk",
+            help="raise the limit of this shell (ulimit -f), or write elsewhere",
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError(
             f"no space left to write {path.name}",
             where=str(path),
             found=f"{size}{free_bytes(path):,} bytes free",
             help="free some space, or write elsewhere",
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno == errno.EROFS:
+        return ResourceError(
+            f"no permission to write {path.name}: the disk is read-only",
+            where=str(path),
+            found=error.strerror or str(error),
+            help="make the disk writable, or write elsewhere",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
         return ResourceError(
             f"no permission to write {path.name}",
             where=str(path),

@@ -79,7 +79,17 @@ def make_parents(path: Path) -> None:
     missing = [parent for parent in path.parents if not parent.exists()]
     for parent in reversed(missing):
         with contextlib.suppress(FileExistsError):
-            operations.mkdir(parent)
+            make_lasting(parent)
+
+
+def make_lasting(folder: Path) -> None:
+    """Make a folder whose name survives a power cut; its parent stands already.
+
+    Raises:
+        FileExistsError: something has this name.
+    """
+    operations.mkdir(folder)
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -92,11 +102,12 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def staged_folder(path: Path) -> Iterator[Path]:
+def staged_folder(path: Path, *, needed: int | None = None) -> Iterator[Path]:
     """Fill a folder under a hidden name and give it its own at the end: it appears with all its files or not at all.
 
     Args:
         path: the folder to be; nothing stands there yet.
+        needed: bytes of all its files, if known.
 
     Yields:
         the hidden folder beside it, empty; files are put into it by :func:`write_new`.
@@ -104,7 +115,7 @@ def staged_folder(path: Path) -> Iterator[Path]:
     Raises:
         ResourceError: the disk is full, read-only, or may not be written.
     """
-    with writing(path):
+    with writing(path, needed=needed):
         make_parents(path)
         temporary = beside(path)
         operations.mkdir(temporary)
@@ -114,9 +125,19 @@ def staged_folder(path: Path) -> Iterator[Path]:
             operations.rename_folder(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
-                remove_flat_folder(temporary)
+                remove_whole(temporary)
             raise
         sync_folder(path.parent)
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; of a link only the link."""
+    if path.is_symlink() or not path.is_dir():
+        operations.unlink(path)
+        return
+    for entry in sorted(path.iterdir()):
+        remove_whole(entry)
+    operations.rmdir(path)
 
 
 def remove_flat_folder(folder: Path) -> None:
@@ -127,7 +148,7 @@ def remove_flat_folder(folder: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder and the files in it; it first loses its name, so that half of one is never taken for the whole."""
+    """Remove a folder and all in it; it first loses its name, so that half of one is never taken for the whole."""
     hidden = beside(folder)
     operations.rename_folder(folder, hidden)
-    remove_flat_folder(hidden)
+    remove_whole(hidden)

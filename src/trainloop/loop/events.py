@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -193,6 +194,7 @@ class Broadcast:
             sink.handle(event)
 
     def close(self) -> None:
-        """Close every sink."""
-        for sink in self.sinks:
-            sink.close()
+        """Close every sink, those after one that fails too."""
+        with contextlib.ExitStack() as stack:
+            for sink in reversed(self.sinks):
+                stack.callback(sink.close)

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from trainloop.errors import CheckpointError, Fault
+from trainloop.files import LARGEST_TENSOR_HEADER
 
 WEIGHTS_NAME = "weights.safetensors"
 MOST_SHOWN = 5
@@ -51,10 +52,17 @@ def read_weights(file: Path) -> dict[str, Tensor]:
             help="set model.weights to one, or to null to start from random weights",
         )
     try:
+        with file.open("rb") as stream:
+            header = int.from_bytes(stream.read(8), "little")
+        if header > LARGEST_TENSOR_HEADER:
+            raise ValueError(f"a header of {header:,} bytes")
         tensors: dict[str, Tensor] = load_file(file)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise CheckpointError(
-            "these weights cannot be read", where=str(file), found=str(error), help="take another copy of the file"
+            "these weights cannot be read",
+            where=str(file),
+            found=str(error).partition("\n")[0],
+            help="take another copy of the file",
         ) from error
     return tensors
 

@@ -129,6 +129,14 @@ def read_events(text: str) -> Iterator[Event]:
         facts = json.loads(text_line)
         kind = facts.pop("event")
         if kind == StepsDone.kind:
-            yield StepsDone((StepRecord(**facts),))
+            yield StepsDone((StepRecord(**_numbers(facts)),))
         elif kind == EpochDone.kind:
-            yield EpochDone(**facts)
+            yield EpochDone(**_numbers(facts))
+
+
+def _numbers(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts of a line, each of which is a number or absent (the file may be damaged)."""
+    for name, value in facts.items():
+        if isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise TypeError(f"{name} is {str(value)[:40]!r}, which is no number")
+    return facts

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from trainloop.errors import UsageError
-from trainloop.files import make_folder, make_new_folder, one_writer, remove_if_unused, write_bytes, write_text
+from trainloop.files import (
+    LOCK_NAME,
+    make_folder,
+    make_new_folder,
+    one_writer,
+    require_plain_file,
+    write_bytes,
+    write_text,
+)
 
 RUNS = Path("runs")
 CONFIG = "config.yaml"
@@ -19,6 +27,7 @@ METRICS = "metrics.jsonl"
 SUMMARY = "summary.json"
 WEIGHTS = "weights.safetensors"
 CURVES = "curves.png"
+PLAIN_FILES = (LOCK_NAME, CONFIG, ENVIRONMENT, METRICS, SUMMARY, WEIGHTS, CURVES)
 
 
 class RunFolder:
@@ -72,19 +81,18 @@ def open_run_folder(path: Path | None, name: str, *, unfinished: bool = False) -
         unfinished: allow a folder with a run that has not ended, to go on with it.
 
     Raises:
-        UsageError: the folder holds a run already, or is a file.
+        UsageError: the folder holds a run already, or is a file, or a link or a pipe stands where a run has a file.
         RunFolderBusyError: another process writes it.
         ResourceError: it cannot be written.
     """
     existed = path is not None and path.exists()
     folder = _given(path) if path is not None else _automatic(name)
-    try:
-        with one_writer(folder):
-            _refuse_a_second_run(folder, unfinished=unfinished)
-            yield RunFolder(folder)
-    finally:
-        if not existed:
-            remove_if_unused(folder)
+    # Before the first of them is opened, the lock included.
+    for file in PLAIN_FILES:
+        require_plain_file(folder / file)
+    with one_writer(folder, remove_unused=not existed):
+        _refuse_a_second_run(folder, unfinished=unfinished)
+        yield RunFolder(folder)
 
 
 def _given(path: Path) -> Path:

@@ -6,7 +6,10 @@ import gzip
 import hashlib
 import io
 import random
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -148,7 +151,11 @@ def test_nothing_has_a_final_name(server, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [".cifar-10-binary.tar.gz.part"]
 
 
-@pytest.mark.parametrize("offset", [1, 2, 3, 100, 4096, 65_536, 262_143, 262_144, 262_145, len(CONTENT) - 1])
+OFFSETS = (1, 2, 3, 10, 100, 512, 1000, 4096, 20_000, 65_535, 65_536, 65_537, 100_000, 150_000, 200_000)
+OFFSETS += (262_143, 262_144, 262_145, len(CONTENT) - 2, len(CONTENT) - 1)
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
 def test_cut_is_continued_by_range(server, tmp_path, offset):
     server.answers = [cut_at(offset), whole]
     assert get(server, tmp_path) == CONTENT
@@ -160,6 +167,30 @@ def test_many_cuts_are_continued(server, tmp_path):
     server.answers = [*(cut_at(offset) for offset in offsets), whole]
     assert get(server, tmp_path) == CONTENT
     assert len(server.ranges) == len(offsets) + 1
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from trainloop.data.sources.download import Limits, Remote, download
+from trainloop.data.sources.listener import Listener
+remote = Remote(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+download(remote, Path(sys.argv[4]), listener=Listener(), limits=Limits(schemes=("http",)))
+"""
+
+
+def test_download_that_was_killed_is_continued(server, tmp_path):
+    server.answers = [stalling(150_000), whole]
+    remote, part = server.remote, part_path(tmp_path, server.remote)
+    words = [sys.executable, "-c", KILLED, remote.url, str(remote.size), remote.md5, str(tmp_path)]
+    process = subprocess.Popen(words)
+    while process.poll() is None and not (part.exists() and part.stat().st_size == 150_000):
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert [path.name for path in tmp_path.iterdir()] == [part.name]
+    assert get(server, tmp_path) == CONTENT
+    assert server.ranges == [None, "bytes=150000-"]
 
 
 def test_download_of_an_earlier_call_is_continued(server, tmp_path):
