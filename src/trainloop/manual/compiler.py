@@ -14,6 +14,7 @@ import hashlib
 import os
 import platform
 import shlex
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -77,9 +78,16 @@ def _compiled(source: str, command: Sequence[str], library: Path) -> Path:
         CompilerError: the compiler fails.
     """
     whole = [*command, "-x", "c++", "-", "-o", str(library)]
-    done = subprocess.run(whole, input=source, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CompilerError(command[0], f"it ended with code {done.returncode}: {done.stderr.strip()}")
+    pipe = subprocess.PIPE
+    # A group of its own, for a compiler has children that would outlive it.
+    with subprocess.Popen(whole, stdin=pipe, stdout=pipe, stderr=pipe, text=True, process_group=0) as process:
+        try:
+            _, errors = process.communicate(source)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode:
+        raise CompilerError(command[0], f"it ended with code {process.returncode}: {errors.strip()}")
     return library
 
 

@@ -19,6 +19,7 @@ from trainloop.files import operations
 from trainloop.files.whole import half_done
 from trainloop.report.run_folder import METRICS
 
+PROGRAM = (sys.executable, "-m", "trainloop")
 POLL_SECONDS = 0.001
 SHOWN_LINES = 12
 """of the end of what a process said before it failed"""
@@ -31,16 +32,18 @@ class Command:
     Args:
         config: the resolved config, as a file.
         plugins: files of the user's own.
+        program: that trains.
     """
 
     config: Path
     plugins: Sequence[Path] = ()
+    program: Sequence[str] = PROGRAM
 
     def words(self, run_dir: Path) -> list[str]:
         """Return the command line for a run folder."""
         plugins = [word for plugin in self.plugins for word in ("--plugin", str(plugin))]
-        train = [sys.executable, "-m", "trainloop", "train", "--config", str(self.config), *plugins]
-        return [*train, "--run-dir", str(run_dir), "--progress", "json"]
+        train = ["train", "--config", str(self.config), *plugins, "--run-dir", str(run_dir), "--progress", "json"]
+        return [*self.program, *train]
 
 
 class Child:

@@ -15,7 +15,7 @@ from trainloop.config import dump_yaml
 from trainloop.config.schema import RunConfig
 from trainloop.files import make_folder, write_text
 from trainloop.report.run_folder import SUMMARY
-from trainloop.verify_resume.child import Child, Command, started
+from trainloop.verify_resume.child import PROGRAM, Child, Command, started
 from trainloop.verify_resume.ends import Same, compare_ends, read_end
 
 CHECKPOINTS_A_RUN = 20
@@ -94,6 +94,7 @@ def prove(
     announce: Callable[[str], None] = lambda _: None,
     on_kill: Callable[[Kill], None] = lambda _: None,
     draw: random.Random | None = None,
+    program: Sequence[str] = PROGRAM,
 ) -> Proof:
     """Run a config through, kill and resume copies of it, and compare.
 
@@ -105,6 +106,7 @@ def prove(
         announce: told in one line what takes time.
         on_kill: told of each kill.
         draw: of the moments; None draws others each time.
+        program: that trains in the runs that are killed.
 
     Raises:
         CheckFailedError: a run ended with an error.
@@ -119,7 +121,7 @@ def prove(
     summary = _summary(whole)
     proof = Proof(summary["steps"], summary["seconds"], every=max(1, summary["steps"] // CHECKPOINTS_A_RUN))
     saving = config.checkpoint.model_copy(update={"every": proof.every})
-    command = _command(config.model_copy(update={"checkpoint": saving}), place / "killed.yaml", plugins)
+    command = _command(config.model_copy(update={"checkpoint": saving}), place / "killed.yaml", plugins, program)
     end = read_end(whole)
     killer = Killer(proof, command, start_seconds, draw or random.Random(), on_kill)
     while len(proof.kills) < kills:
@@ -138,9 +140,9 @@ def _summary(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _command(config: RunConfig, file: Path, plugins: Sequence[Path]) -> Command:
+def _command(config: RunConfig, file: Path, plugins: Sequence[Path], program: Sequence[str] = PROGRAM) -> Command:
     write_text(file, dump_yaml(config))
-    return Command(file, plugins)
+    return Command(file, plugins, program)
 
 
 class Killer:
