@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainloop.errors import UsageError
-from trainloop.explain_conv.axis import AxisNumbers, Reach, Taps, all_reach, all_taps
+from trainloop.explain_conv.axis import INPUT, INSERTED, PADDING, AxisNumbers, Reach, Taps, all_reach, all_taps
 from trainloop.explain_conv.cost import explain_cost
 from trainloop.explain_conv.explanation import Array, Axis, Cell, Check, Effect, Explanation, Pixel, Term, View
 from trainloop.explain_conv.overlap import count_overlap, explain_overlap
@@ -51,7 +51,7 @@ def explain_conv(problem: Problem, cell: Place | None = None, pixel: Place | Non
     assert first is not None
     output = first + values.bias.view(-1, 1, 1)
     counts = count_overlap(taps, reach, transposed=problem.transposed)
-    chosen = explain_cell(values, taps, output, cell or _middle_cell(problem, taps))
+    chosen = explain_cell(values, taps, output, cell or _middle_cell(taps))
     return Explanation(
         problem=problem,
         text=problem.text,
@@ -200,22 +200,22 @@ def explain_pixel(values: Values, reach: tuple[Reach, Reach], pixel: Place) -> P
 
 def _kind(down: str, across: str) -> str:
     """Return where a tap of the plane falls: outside, if it is outside along either axis; else on a zero, if along either."""
-    return next((kind for kind in ("padding", "inserted") if kind in (down, across)), "input")
+    return next((kind for kind in (PADDING, INSERTED) if kind in (down, across)), INPUT)
 
 
 def _axis(numbers: AxisNumbers, taps: Taps, reach: Reach) -> Axis:
-    size = explain_size(numbers, reach)
+    size = explain_size(numbers, taps, reach)
     return Axis(numbers.name, numbers.input_size, numbers.output_size, size, taps, reach)
 
 
-def _middle_cell(problem: Problem, taps: tuple[Taps, Taps]) -> Place:
+def _middle_cell(taps: tuple[Taps, Taps]) -> Place:
     """Return the output near the middle that most inputs go into."""
-    places = []
-    for axis in taps:
-        middle = (len(axis) - 1) / 2
-        reads = [sum(tap.kind == "input" for tap in row) for row in axis]
-        places.append(max(range(len(axis)), key=lambda p: (reads[p], -abs(p - middle))))  # noqa: B023 - used at once
-    return (0, places[0], places[1])
+    return (0, _middle(taps[0]), _middle(taps[1]))
+
+
+def _middle(axis: Taps) -> int:
+    reads = [sum(tap.kind == INPUT for tap in row) for row in axis]
+    return max(range(len(axis)), key=lambda p: (reads[p], -abs(p - (len(axis) - 1) / 2)))
 
 
 def _read_pixel(problem: Problem, cell: Cell) -> Place:

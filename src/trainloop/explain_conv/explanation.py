@@ -50,6 +50,8 @@ class Size:
         never_read: input elements that no window reads (of a transposed convolution: whose stamps are wholly cut off).
         left_over: of a convolution, how many elements of the padded input lie behind the last window.
         shared: of a transposed convolution, the sizes that it could have meant; else empty.
+        extra: of a transposed convolution, for each output that output_padding adds at the end how many taps write it along
+            this axis; else empty.
     """
 
     symbols: str
@@ -59,6 +61,7 @@ class Size:
     never_read: tuple[int, ...]
     left_over: int
     shared: tuple[Shared, ...]
+    extra: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def _changed(problem: Problem) -> Iterator[Problem]:
 
 def _which_axes(problem: Problem) -> list[tuple[int, ...]]:
     """Return the axes to change together: each alone, then both."""
-    alone = [(axis,) for axis in problem.axes]
+    alone: list[tuple[int, ...]] = [(axis,) for axis in problem.axes]
     return [*alone, tuple(problem.axes)] if len(alone) > 1 else alone
 
 

@@ -5,8 +5,8 @@ with (p + padding − k·d) divisible by s, so how many they are depends on the 
 
     all phases are met equally often  ⟺  d and s have no divisor in common, and s divides k
 
-(With a common divisor g the taps of all stamps lie on every g-th output, and those between are never written.) The gradient of a
-convolution's input is a transposed convolution, so a convolution reads its inputs in the same pattern.
+(With a common divisor g the taps of all stamps lie on every g-th output, and those between are never written.) The gradient
+of a convolution's input is a transposed convolution, so a convolution reads its inputs in the same pattern.
 """
 
 from __future__ import annotations

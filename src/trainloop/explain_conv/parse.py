@@ -48,7 +48,9 @@ def parse_problem(text: str, input: str | None, where: str = WHERE) -> Problem:
     sizes = _input_sizes(input, num_axes, given["in_channels"], where, text)
     draft = Problem(
         module=module,
-        **{name: given[name] for name in COUNTS},
+        in_channels=given["in_channels"],
+        out_channels=given["out_channels"],
+        groups=given["groups"],
         **numbers,
         padding_after=numbers["padding"],
         bias=bool(given["bias"]),

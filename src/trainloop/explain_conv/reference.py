@@ -27,7 +27,7 @@ def torch_output(problem: Problem, input: Tensor, weight: Tensor, bias: Tensor) 
         bias: int64, shape (G·O,).
     """
     with torch.no_grad():
-        output = _module(problem, weight, bias)(_own(problem, input.double()).unsqueeze(0)).squeeze(0)
+        output: Tensor = _module(problem, weight, bias)(_own(problem, input.double()).unsqueeze(0)).squeeze(0)
     return (output if problem.num_axes == 2 else output.unsqueeze(-2)).long()
 
 

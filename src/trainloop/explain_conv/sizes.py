@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from trainloop.explain_conv.axis import AxisNumbers, Reach
+from trainloop.explain_conv.axis import INPUT, AxisNumbers, Reach, Taps
 from trainloop.explain_conv.explanation import Shared, Size
 
 
-def explain_size(axis: AxisNumbers, reach: Reach) -> Size:
+def explain_size(axis: AxisNumbers, taps: Taps, reach: Reach) -> Size:
     """Return the arithmetic of the output's size.
 
     Args:
         axis: the numbers.
+        taps: of each output.
         reach: where each input element goes.
     """
     never = tuple(index for index, touches in enumerate(reach) if not touches)
-    return _transposed_size(axis, never) if axis.transposed else _size(axis, never)
+    return _transposed_size(axis, taps, never) if axis.transposed else _size(axis, never)
 
 
 def _size(axis: AxisNumbers, never_read: tuple[int, ...]) -> Size:
@@ -26,10 +27,10 @@ def _size(axis: AxisNumbers, never_read: tuple[int, ...]) -> Size:
     padding = f"2·{a}" if even else f"{a} + {b}"
     put_in = f"({axis.input_size} + {padding} − {axis.dilation}·({axis.kernel_size} − 1) − 1)"
     numbers = f"⌊{put_in} / {stride}⌋ + 1 = ⌊{steps}/{stride}⌋ + 1 = {steps // stride} + 1 = {axis.output_size}"
-    return Size(symbols, numbers, (steps, stride), axis.output_size, never_read, steps % stride, ())
+    return Size(symbols, numbers, (steps, stride), axis.output_size, never_read, steps % stride, (), ())
 
 
-def _transposed_size(axis: AxisNumbers, never_read: tuple[int, ...]) -> Size:
+def _transposed_size(axis: AxisNumbers, taps: Taps, never_read: tuple[int, ...]) -> Size:
     """P = (H − 1)·s − 2·p + d·(k − 1) + output_padding + 1."""
     symbols = f"({axis.name} − 1)·s − 2·p + d·(k − 1) + output_padding + 1"
     numbers = (
@@ -40,4 +41,6 @@ def _transposed_size(axis: AxisNumbers, never_read: tuple[int, ...]) -> Size:
     shared = tuple(
         Shared(smallest + more, more, more == axis.output_padding) for more in range(axis.stride) if smallest + more > 0
     )
-    return Size(symbols, numbers, None, axis.output_size, never_read, 0, shared)
+    last = taps[axis.output_size - axis.output_padding :] if axis.output_padding else ()
+    extra = tuple(sum(tap.kind == INPUT for tap in row) for row in last)
+    return Size(symbols, numbers, None, axis.output_size, never_read, 0, shared, extra)

@@ -105,10 +105,8 @@ class ViewMaker:
         arrays = {}
         if rows * columns <= LARGEST_ARRAY:
             arrays["matrix"] = entries.dense(self._w)
-        return self._view(
-            *("matrix", "explain_conv.views.Entries", arrays, {"matrix": (rows, columns)}, output, (0, 0)),
-            entries=pairs * entries.num,
-        )
+        made_by = "explain_conv.views.Entries"
+        return self._view("matrix", made_by, arrays, {"matrix": (rows, columns)}, output, entries=pairs * entries.num)
 
     def _view(
         self,
@@ -117,7 +115,8 @@ class ViewMaker:
         arrays: dict[str, Tensor],
         shapes: dict[str, Sizes],
         output: Tensor | None,
-        offset: Sizes,
+        offset: Sizes = (0, 0),
+        *,
         entries: int = 0,
     ) -> View:
         return View(
