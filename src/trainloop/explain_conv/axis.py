@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from trainloop.explain_conv.problem import AXES, Problem
+
 INPUT, PADDING, INSERTED = "input", "padding", "inserted"
 """where a tap falls: on an element, outside the input, on a zero between two elements"""
 
@@ -83,6 +85,28 @@ class AxisNumbers(NamedTuple):
     def extent(self) -> int:
         """How far a window or a stamp reaches: d · (k − 1) + 1."""
         return self.dilation * (self.kernel_size - 1) + 1
+
+
+def axis_numbers(problem: Problem, axis: int) -> AxisNumbers:
+    """Return a problem along one axis.
+
+    Args:
+        problem: any that has been checked.
+        axis: 0 for H, 1 for W.
+    """
+    return AxisNumbers(
+        AXES[axis],
+        problem.input_sizes[axis],
+        problem.output_sizes[axis],
+        problem.kernel_size[axis],
+        problem.stride[axis],
+        problem.padding[axis],
+        problem.padding_after[axis],
+        problem.dilation[axis],
+        problem.output_padding[axis],
+        problem.padding_mode,
+        problem.transposed,
+    )
 
 
 def all_taps(axis: AxisNumbers) -> Taps:

@@ -19,13 +19,13 @@ class AxisNames(NamedTuple):
     """What the loops call the places along one axis.
 
     Args:
-        index: of the axis in (H, W).
+        place: of the axis in (H, W).
         input: of an input element.
         tap: of a tap.
         output: of an output.
     """
 
-    index: int
+    place: int
     input: str
     tap: str
     output: str
@@ -81,7 +81,7 @@ def _loops(problem: Problem) -> Iterator[str]:
     axes = [NAMES[axis] for axis in problem.axes]
     zeros = "bias[o]"
     for axis in reversed(axes):
-        zeros = f"[{zeros} for {axis.output} in range({problem.output_sizes[axis.index]})]"
+        zeros = f"[{zeros} for {axis.output} in range({problem.output_sizes[axis.place]})]"
     say = "every input element stamps the kernel" if problem.transposed else "every output gathers what its taps see"
     yield f"# plain loops: {say}"
     yield f"y = [{zeros} for o in range({problem.out_channels})]"
@@ -107,10 +107,10 @@ def _share(group: str, size: int) -> str:
 def _place_loops(problem: Problem) -> list[tuple[str, str]]:
     axes = [NAMES[axis] for axis in problem.axes]
     if problem.transposed:
-        places = [(axis.input, f"range({problem.input_sizes[axis.index]})") for axis in axes]
+        places = [(axis.input, f"range({problem.input_sizes[axis.place]})") for axis in axes]
     else:
-        places = [(axis.output, f"range({problem.output_sizes[axis.index]})") for axis in axes]
-    return [*places, *((axis.tap, f"range({problem.kernel_size[axis.index]})") for axis in axes)]
+        places = [(axis.output, f"range({problem.output_sizes[axis.place]})") for axis in axes]
+    return [*places, *((axis.tap, f"range({problem.kernel_size[axis.place]})") for axis in axes)]
 
 
 def _body(problem: Problem) -> Iterator[str]:
@@ -122,22 +122,25 @@ def _body(problem: Problem) -> Iterator[str]:
     add = f"y[o]{_index(axes, 'output')} += {_weight(problem, axes)} * x[c]{_index(axes, 'input')}"
     if problem.padding_mode != ZEROS:
         for axis in axes:
-            yield f"{axis.input} = {_border(problem.padding_mode, axis.input, sizes[axis.index])}"
+            yield f"{axis.input} = {_border(problem.padding_mode, axis.input, sizes[axis.place])}"
         yield add
         return
-    inside = " and ".join(f"0 <= {name} < {sizes[axis.index]}" for name, axis in zip(here, axes, strict=True))
+    inside = " and ".join(f"0 <= {name} < {sizes[axis.place]}" for name, axis in zip(here, axes, strict=True))
     yield f"if {inside}:"
     yield INDENT + add
 
 
 def _weight(problem: Problem, axes: list[AxisNames]) -> str:
     inputs, outputs = problem.in_channels // problem.groups, problem.out_channels // problem.groups
-    within = {
-        "c": "c" if problem.groups == 1 else f"c % {inputs}",
-        "o": "o" if problem.groups == 1 else f"o % {outputs}",
-    }
-    ends = f"[c][{within['o']}]" if problem.transposed else f"[o][{within['c']}]"
+    ends = f"[c]{_within('o', outputs, problem)}" if problem.transposed else f"[o]{_within('c', inputs, problem)}"
     return f"weight{ends}{_index(axes, 'tap')}"
+
+
+def _within(name: str, per_group: int, problem: Problem) -> str:
+    """Return the index of a channel within its group."""
+    if problem.groups == 1:
+        return f"[{name}]"
+    return "[0]" if per_group == 1 else f"[{name} % {per_group}]"
 
 
 def _index(axes: list[AxisNames], which: str) -> str:
@@ -146,7 +149,7 @@ def _index(axes: list[AxisNames], which: str) -> str:
 
 def _place(problem: Problem, axis: AxisNames) -> str:
     """Return ``2 * h + k - 1``: where a stamp's tap lies, or what a window's tap sees."""
-    stride, dilation, padding = (n[axis.index] for n in (problem.stride, problem.dilation, problem.padding))
+    stride, dilation, padding = (n[axis.place] for n in (problem.stride, problem.dilation, problem.padding))
     start = axis.input if problem.transposed else axis.output
     terms = [name if factor == 1 else f"{factor} * {name}" for factor, name in ((stride, start), (dilation, axis.tap))]
     return " + ".join(terms) + (f" - {padding}" if padding else "")

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from trainloop.errors import UsageError
-from trainloop.explain_conv.axis import INPUT, INSERTED, PADDING, AxisNumbers, Reach, Taps, all_reach, all_taps
+from trainloop.explain_conv.axis import INPUT, INSERTED, PADDING, Reach, Taps, all_reach, all_taps, axis_numbers
 from trainloop.explain_conv.cost import explain_cost
 from trainloop.explain_conv.explanation import Array, Axis, Cell, Check, Effect, Explanation, Pixel, Term, View
 from trainloop.explain_conv.overlap import count_overlap, explain_overlap
-from trainloop.explain_conv.problem import AXES, Problem
+from trainloop.explain_conv.problem import Problem
 from trainloop.explain_conv.reference import torch_counts, torch_output
 from trainloop.explain_conv.sizes import explain_size
 from trainloop.explain_conv.values import bias_values, input_values, weight_values
@@ -120,28 +120,6 @@ def refuse_too_large(problem: Problem) -> None:
                 found=f"{problem.text} of {problem.size_text}",
                 help="fewer channels, a smaller --input or a smaller stride show the same",
             )
-
-
-def axis_numbers(problem: Problem, axis: int) -> AxisNumbers:
-    """Return a problem along one axis.
-
-    Args:
-        problem: any that has been checked.
-        axis: 0 for H, 1 for W.
-    """
-    return AxisNumbers(
-        AXES[axis],
-        problem.input_sizes[axis],
-        problem.output_sizes[axis],
-        problem.kernel_size[axis],
-        problem.stride[axis],
-        problem.padding[axis],
-        problem.padding_after[axis],
-        problem.dilation[axis],
-        problem.output_padding[axis],
-        problem.padding_mode,
-        problem.transposed,
-    )
 
 
 def explain_cell(values: Values, taps: tuple[Taps, Taps], output: Array, cell: Place) -> Cell:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainloop.explain_conv.axis import AxisNumbers
-from trainloop.explain_conv.explain import axis_numbers
+from trainloop.explain_conv.axis import AxisNumbers, axis_numbers
 from trainloop.explain_conv.problem import SAME, Problem
 from trainloop.manual.conv.padding import ZEROS
 from trainloop.manual.errors import ConvShapeError

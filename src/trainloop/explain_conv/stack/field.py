@@ -2,9 +2,9 @@
 
 A cell of a feature map sees an interval of the image. The cell i sees [low + i·jump, low + i·jump + extent − 1]:
 
-    window    k taps, stride s, padding p, dilation d:   low' = low − p·jump;  extent' = extent + d·(k − 1)·jump;  jump' = s·jump
-    transposed, reach r = d·(k − 1) + 1:                 a cell sees at most ⌈r / s⌉ cells;  jump' = jump / s
-    join      cells of two maps added or stacked:        the interval that has both
+    window (k taps, stride s, padding p, dilation d)    low − p·jump;  extent + d·(k − 1)·jump;  jump·s
+    transposed (reach r = d·(k − 1) + 1)                a cell sees at most ⌈r / s⌉ cells;  jump / s
+    join (cells of two maps added or stacked)           the interval that has both
 
 ``low`` below 0 is padding. With a fractional jump (after a transposed convolution or a resize) neighbours may see the same
 interval; ``low`` is then the first cell's, and ``extent`` the largest.

@@ -15,12 +15,14 @@ class Row:
     Args:
         module: path and class of the module that called it.
         what: the operation with its numbers, such as ``conv2d k3 s2 p1``.
+        channels: after it.
         fields: along H and W, after it.
         branches: where maps that see different intervals come together, the extents of both along the last axis; else empty.
     """
 
     module: str
     what: str
+    channels: int
     fields: tuple[Field, ...]
     branches: tuple[int, ...] = ()
 

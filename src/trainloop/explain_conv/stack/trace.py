@@ -106,9 +106,9 @@ class Follower(TorchFunctionMode):
             self._lose(name, before, called.outputs)
             return
         extents = {int(known.fields[-1].extent) for _, known in called.planes}
-        if after.fields != before.fields or len(extents) > 1:
+        if name in ARGUMENTS or after.fields != before.fields or len(extents) > 1:
             branches = tuple(sorted(extents)) if len(extents) > 1 else ()
-            self.rows.append(Row(module_path(), words, after.fields, branches))
+            self.rows.append(Row(module_path(), words, _channels(output, after), after.fields, branches))
         self.last = after.fields
         for tensor in called.outputs:
             self._planes[id(tensor)] = (tensor, after)
@@ -117,7 +117,7 @@ class Follower(TorchFunctionMode):
         """Note that a plane ends here in single numbers, or that it is mixed in a way that is not followed."""
         if name in ENDS and (outputs[0].dim() <= 2 or _shrunk(before, outputs[0])):
             together = tuple(field.all_together for field in before.fields)
-            self.end = Row(module_path(), name, together)
+            self.end = Row(module_path(), name, _channels(outputs[0], Plane((), ())), together)
             self._end(Plane((), together), outputs)
             return
         self.not_followed = self.not_followed or f"{name} in {module_path()}"
@@ -194,6 +194,11 @@ class Called:
 
     def _argument(self, name: str, place: int, default: Any) -> Any:
         return self.kwargs.get(name, self.args[place] if len(self.args) > place else default)
+
+
+def _channels(output: Tensor, plane: Plane) -> int:
+    """Return the size of the first axis behind the batch that is no axis of the plane."""
+    return next((size for dim, size in enumerate(output.shape) if dim and dim not in plane.dims), 1)
 
 
 def _shrunk(plane: Plane, output: Tensor) -> bool:
