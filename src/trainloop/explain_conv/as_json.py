@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from fractions import Fraction
 from typing import Any
 
 from torch import Tensor
@@ -29,9 +30,11 @@ def one_object(facts: dict[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return dataclasses as objects, tensors and tuples (named ones too) as lists, and everything else as it is."""
+    """Return dataclasses as objects, tensors and tuples (named ones too) as lists, fractions as numbers."""
     if isinstance(value, Tensor):
         return value.tolist()
+    if isinstance(value, Fraction):
+        return value.numerator if value.denominator == 1 else float(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):

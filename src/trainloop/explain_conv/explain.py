@@ -10,7 +10,17 @@ import torch
 from torch import Tensor
 
 from trainloop.errors import UsageError
-from trainloop.explain_conv.axis import INPUT, INSERTED, PADDING, Reach, Taps, all_reach, all_taps, axis_numbers
+from trainloop.explain_conv.axis import (
+    INPUT,
+    INSERTED,
+    PADDING,
+    AxisNumbers,
+    Reach,
+    Taps,
+    all_reach,
+    all_taps,
+    axis_numbers,
+)
 from trainloop.explain_conv.cost import explain_cost
 from trainloop.explain_conv.explanation import Array, Axis, Cell, Check, Effect, Explanation, Pixel, Term, View
 from trainloop.explain_conv.overlap import count_overlap, explain_overlap

@@ -85,10 +85,10 @@ def _why(kernel: int, stride: int, dilation: int, transposed: bool) -> str:
     whole, rest = divmod(kernel, stride)
     if rest == 0:
         return f"kernel {kernel} = {whole}·stride {stride}: every {what} {_times(whole)}"
+    made, others = "written" if transposed else "read", stride - rest
     return (
-        f"kernel {kernel} = {whole}·{stride} + {rest}: {rest} of every {stride} places are "
-        f"{'written' if transposed else 'read'} {_times(whole + 1)}, the other{'s' if stride - rest > 1 else ''} "
-        f"{_times(whole)}"
+        f"kernel {kernel} = {whole}·{stride} + {rest}: of every {stride} places {rest} {'is' if rest == 1 else 'are'} {made} "
+        f"{_times(whole + 1)}, {others} {_times(whole)}"
     )
 
 
@@ -103,7 +103,11 @@ def _ordinal(number: int) -> str:
 def _ways(problem: Problem) -> Iterator[Way]:
     """Yield problems without the pattern and with the same output size, the nearest first."""
     per_axis = [_axis_ways(problem, axis) if axis in problem.axes else [_own_numbers(problem, axis)] for axis in (0, 1)]
+    both = problem.num_axes == 2 and _own_numbers(problem, 0) == _own_numbers(problem, 1)
+    square = both and problem.input_sizes[0] == problem.input_sizes[1] and problem.stride[0] == problem.stride[1]
     for kernels in sorted(itertools.product(*per_axis), key=lambda pair: _distance(problem, pair)):
+        if square and kernels[0] != kernels[1]:
+            continue  # what is alike along both axes stays so
         kernel_size, padding, output_padding, dilation = (tuple(numbers) for numbers in zip(*kernels, strict=True))
         other = problem.replaced(
             kernel_size=kernel_size,
