@@ -31,7 +31,7 @@ from trainloop.explain_conv.values import bias_values, input_values, weight_valu
 from trainloop.explain_conv.views import ViewMaker
 
 MOST_PRODUCTS = 400_000_000
-"""multiplications that are made for one explanation, those with inserted zeros included"""
+"""multiplications that a problem may take"""
 MOST_NUMBERS = 4_000_000
 """of an input, weight or output"""
 Place = tuple[int, int, int]
@@ -112,10 +112,11 @@ def refuse_too_large(problem: Problem) -> None:
     Raises:
         UsageError: with its numbers and what is possible.
     """
-    kernel = math.prod(problem.weight_shape) * math.prod(problem.output_sizes)
-    if kernel > MOST_PRODUCTS:
+    sizes = problem.input_sizes if problem.transposed else problem.output_sizes
+    products = math.prod(problem.weight_shape) * math.prod(sizes)
+    if products > MOST_PRODUCTS:
         raise UsageError(
-            f"{kernel:,} multiplications are too many to explain: expected at most {MOST_PRODUCTS:,}",
+            f"{products:,} multiplications are too many to explain: expected at most {MOST_PRODUCTS:,}",
             found=f"{problem.text} of {problem.size_text}",
             help="fewer channels show the same: every pair of channels does what the first one does",
         )
@@ -239,22 +240,20 @@ def sum_by_taps(values: Values, taps: tuple[Taps, Taps]) -> Array:
     """
     problem = values.problem
     # An element of zero behind the input is what a tap on padding reads.
-    sources = [
+    down, across = (
         torch.tensor([[size if tap.source is None else tap.source for tap in row] for row in axis])
         for axis, size in zip(taps, problem.input_sizes, strict=True)
-    ]
+    )
     x = torch.nn.functional.pad(values.input.double(), (0, 1, 0, 1))
     weight = values.weight.double()
-    outputs, inputs = problem.out_channels // problem.groups, problem.in_channels // problem.groups
-    total = torch.zeros(problem.groups, outputs, math.prod(problem.output_sizes), dtype=torch.float64)
-    for group, channel in itertools.product(range(problem.groups), range(inputs)):
-        plane = x[group * inputs + channel]
-        # (K·L, P·Q): what each tap of each output reads.
-        read = plane[sources[0].T[:, None, :, None], sources[1].T[None, :, None, :]]
-        if problem.transposed:
-            kernels = weight[group * inputs + channel]
-        else:
-            kernels = weight[group * outputs : (group + 1) * outputs, channel]
-        total[group] += kernels.flatten(1) @ read.reshape(kernels[0].numel(), -1)
-    whole = total.reshape(problem.out_channels, *problem.output_sizes).round().long()
-    return whole + values.bias.view(-1, 1, 1)
+    inputs, outputs = problem.in_channels // problem.groups, problem.out_channels // problem.groups
+    total = torch.zeros(problem.out_channels, *problem.output_sizes, dtype=torch.float64)
+    for group in range(problem.groups):
+        own = weight[group * weight.shape[0] // problem.groups : (group + 1) * weight.shape[0] // problem.groups]
+        kernels = own.transpose(0, 1) if problem.transposed else own
+        # Along W first: for every input row what each row of the kernel makes of it, then along H its rows added up.
+        rows = torch.einsum("ockl,chql->okhq", kernels, x[group * inputs : (group + 1) * inputs][:, :, across])
+        place = slice(group * outputs, (group + 1) * outputs)
+        for tap in range(down.shape[1]):
+            total[place] += rows[:, tap][:, down[:, tap]]
+    return total.round().long() + values.bias.view(-1, 1, 1)

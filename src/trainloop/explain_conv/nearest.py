@@ -18,7 +18,7 @@ FURTHEST = 64
 
 
 def nearest_problem(problem: Problem) -> Problem | None:
-    """Return the problem that is one number away (or one number and what is too small) and fits together.
+    """Return the problem that is one number away (beside those that are too small, or too large an output_padding) and fits.
 
     Args:
         problem: whose numbers do not.
@@ -30,10 +30,12 @@ def nearest_problem(problem: Problem) -> Problem | None:
 
 
 def _raised(problem: Problem) -> Problem:
-    """Return the problem with every number that is too small at its smallest value."""
+    """Return the problem with every number that is too small at its smallest value, and output_padding within its limits."""
     changes: dict[str, object] = {
         name: tuple(max(number, LEAST.get(name, 1)) for number in getattr(problem, name)) for name in FIELDS
     }
+    reach = zip(problem.output_padding, problem.stride, problem.dilation, strict=True)
+    changes["output_padding"] = tuple(min(max(more, 0), max(s, d, 1) - 1) for more, s, d in reach)
     changes |= {name: max(getattr(problem, name), 1) for name in COUNTS}
     padding = changes["padding"] if problem.padding == problem.padding_after else problem.padding_after
     return problem.replaced(**changes, padding_after=padding)

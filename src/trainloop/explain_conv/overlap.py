@@ -65,11 +65,23 @@ def explain_phases(axis: AxisNumbers) -> Phases:
         axis: the numbers.
     """
     kernel, stride, dilation = axis.kernel_size, axis.stride, axis.dilation
+    counts = phase_counts(kernel, stride, dilation)
+    even = len(set(counts)) == 1
+    return Phases(axis.name, stride, counts, even, _why(kernel, stride, dilation, axis.transposed))
+
+
+def phase_counts(kernel: int, stride: int, dilation: int) -> tuple[int, ...]:
+    """Return how many taps meet an output of each phase, far from the border.
+
+    Args:
+        kernel: number of taps.
+        stride: of the stamps.
+        dilation: distance of the taps.
+    """
     counts = [0] * stride
     for tap in range(kernel):
         counts[tap * dilation % stride] += 1
-    even = len(set(counts)) == 1
-    return Phases(axis.name, stride, tuple(counts), even, _why(kernel, stride, dilation, axis.transposed))
+    return tuple(counts)
 
 
 def _why(kernel: int, stride: int, dilation: int, transposed: bool) -> str:

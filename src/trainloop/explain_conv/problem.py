@@ -139,7 +139,9 @@ class Problem:
         Raises:
             ConvShapeError: whatever the convolutions of ``manual`` refuse.
         """
-        check_divisible("out_channels", self.out_channels, max(self.groups, 1))
+        windows = Geometry(self.own(self.stride), self.own(self.padding), self.own(self.dilation), self.groups)
+        check_geometry(windows)
+        check_divisible("out_channels", self.out_channels, self.groups)
         shape = (1, self.in_channels, *self.own(self.input_sizes))
         weight_shape = (*self.weight_shape[:2], *self.own(self.kernel_size))
         if self.transposed:
@@ -147,8 +149,6 @@ class Problem:
             geometry = TransposedGeometry(*own, self.groups, self.own(self.dilation))
             check_transposed_job(TransposedJob(shape, weight_shape, geometry))
             return
-        windows = Geometry(self.own(self.stride), self.own(self.padding), self.own(self.dilation), self.groups)
-        check_geometry(windows)
         check_axes(shape, weight_shape, self.num_axes)
         # Tensors without content, which are all that the border of a mode needs to be judged.
         input, weight = (torch.empty(sizes, device="meta") for sizes in (shape, weight_shape))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +29,7 @@ def torch_output(problem: Problem, input: Tensor, weight: Tensor, bias: Tensor) 
         bias: int64, shape (G·O,).
     """
     with torch.no_grad():
-        output: Tensor = _module(problem, weight, bias)(_own(problem, input.double()).unsqueeze(0)).squeeze(0)
+        output = _call(_module(problem, weight, bias), _own(problem, input.double()).unsqueeze(0)).squeeze(0)
     return (output if problem.num_axes == 2 else output.unsqueeze(-2)).long()
 
 
@@ -45,10 +47,18 @@ def torch_counts(problem: Problem) -> Tensor:
     module = _module(single, torch.ones(single.weight_shape, dtype=torch.int64), torch.zeros(1))
     with torch.enable_grad():
         x = _own(problem, ones).unsqueeze(0).requires_grad_(not problem.transposed)
-        output = module(x)
+        output = _call(module, x)
         counts = output if problem.transposed else torch.autograd.grad(output.sum(), x)[0]
     sizes = problem.output_sizes if problem.transposed else problem.input_sizes
     return counts.detach().reshape(sizes).long()
+
+
+def _call(module: nn.Module, x: Tensor) -> Tensor:
+    with warnings.catch_warnings():
+        # Of "same" with an even kernel torch warns that it copies the input, which is what it is asked for.
+        warnings.filterwarnings("ignore", message="Using padding='same'")
+        output: Tensor = module(x)
+    return output
 
 
 def _own(problem: Problem, plane: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The equal views: each computed by a function of this project, with its intermediate results.
 
 Where a view's intermediate array would have very many numbers it is left out, and the view says so; the view itself is
-computed all the same, up to a matrix of ``MOST_ENTRIES`` numbers that are not structural zeros.
+computed all the same, up to ``MOST_INSERTED`` multiplications and a matrix of ``MOST_ENTRIES`` numbers that are not
+structural zeros.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ LARGEST_ARRAY = 20_000
 """numbers of an intermediate array that is kept"""
 MOST_ENTRIES = 2_000_000
 """of a matrix that is multiplied with, structural zeros not counted"""
+
+MOST_INSERTED = 100_000_000
+"""multiplications of the view with inserted zeros, which takes stride² times as many as the others"""
 
 
 class ViewMaker:
@@ -77,7 +81,9 @@ class ViewMaker:
             "spread": insert_zeros(self._x, problem.stride, edges)[0],
             "turned": turned(self._w, problem.groups),
         }
-        output = CONV_TRANSPOSE2D["zero_insert"].forward(self._x, self._w, None, *problem.patches)[0]
+        output = None
+        if math.prod(self._w.shape) * math.prod(problem.output_sizes) <= MOST_INSERTED:
+            output = CONV_TRANSPOSE2D["zero_insert"].forward(self._x, self._w, None, *problem.patches)[0]
         offset = tuple(before for before, _ in edges)
         return self._view("zero_insert", 'CONV_TRANSPOSE2D["zero_insert"]', arrays, {}, output, offset)
 
@@ -146,7 +152,8 @@ class Entries:
         self._problem = problem
         triples = [
             torch.tensor(
-                [(p, tap.tap, tap.source) for p, row in enumerate(axis) for tap in row if tap.source is not None]
+                [(p, tap.tap, tap.source) for p, row in enumerate(axis) for tap in row if tap.source is not None],
+                dtype=torch.int64,
             ).view(-1, 3)
             for axis in taps
         ]

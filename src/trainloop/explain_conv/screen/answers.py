@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from rich.text import Text
 
 from trainloop.explain_conv.match import Match
+from trainloop.explain_conv.overlap import phase_counts
 from trainloop.explain_conv.screen.layout import paragraph, table
 from trainloop.explain_conv.screen.words import times
 from trainloop.explain_conv.solver import Parameters, Solved
@@ -76,11 +76,10 @@ def _solutions(solved: Solved, solutions: Sequence[Parameters], width: int) -> I
 
 def _note(one: Parameters, transposed: bool) -> str:
     """Return what is to be known of a solution."""
-    reach = one.dilation * (one.kernel_size - 1) + 1
-    uneven = math.gcd(one.stride, one.dilation) > 1 or one.kernel_size % one.stride > 0
-    if one.stride > reach:
+    counts = phase_counts(one.kernel_size, one.stride, one.dilation)
+    if min(counts) == 0:
         return "leaves outputs empty" if transposed else "skips elements"
-    return "checkerboard" if uneven and transposed else ""
+    return "checkerboard" if transposed and len(set(counts)) > 1 else ""
 
 
 def match_lines(match: Match, width: int) -> Iterator[Text]:
@@ -102,7 +101,7 @@ def match_lines(match: Match, width: int) -> Iterator[Text]:
     back = f"{match.answer}   {times(match.output_sizes)} → {times(match.input_sizes)}"
     yield from paragraph(back, width, indent=0, style="bold")
     yield from paragraph("It undoes the shape, not the values.", width, indent=0)
-    for axis, residues in zip(AXES[-len(match.residues) :], match.residues, strict=True):
+    for axis, residues in zip(AXES[2 - len(match.residues) :], match.residues, strict=True):
         if residues:
             stride = len(residues)
             texts = [f"{rest} → {more}" for rest, more in residues]
@@ -123,8 +122,8 @@ def stack_lines(stack: Stack, width: int) -> Iterator[Text]:
     image = stack.input_shape[1:]
     yield from paragraph(f"{stack.name} · images of {times(stack.input_shape)}", width, indent=0, style="bold")
     yield from paragraph(
-        "field: how many pixels of the image a cell sees along an axis; jump: how far apart what two neighbours see; start: the "
-        "middle of what the first cell sees, 0 for the first pixel. A field larger than the image reaches into padding.",
+        "field: how many pixels of the image a cell sees along an axis; jump: how far apart what two neighbours see; start: "
+        "the middle of what the first cell sees, 0 for the first pixel. A field larger than the image reaches into padding.",
         width,
         indent=0,
     )

@@ -6,6 +6,7 @@ either plane. A block holds the weights of one row of the kernel, or nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -39,6 +40,18 @@ class Sketch:
     across: dict[tuple[int, int], list[int]]
     kernel: list[list[int]]
 
+    @property
+    def digits(self) -> int:
+        """Digits of the largest number: more than one where a border repeats an element, and several taps see it."""
+        most = max(map(max, self.kernel))
+        taps = (max(map(len, axis.values()), default=1) for axis in (self.down, self.across))
+        return len(str(most * math.prod(taps))) if self.repeats else len(str(most))
+
+    @property
+    def repeats(self) -> bool:
+        """Whether several taps of an output see one element."""
+        return any(len(taps) > 1 for axis in (self.down, self.across) for taps in axis.values())
+
     def entry(self, first: tuple[int, int], second: tuple[int, int]) -> int:
         """Return the number at a place of either plane."""
         taps_down = self.down.get((first[0], second[0]), [])
@@ -57,7 +70,7 @@ def matrix_lines(explanation: Explanation, view: View, width: int) -> Iterator[T
     sketch = _sketch(explanation)
     yield from paragraph(_text(explanation, view), width)
     if explanation.num_axes == 2:
-        yield from side_by_side([_blocks(sketch)], width)
+        yield from side_by_side([_blocks(sketch, width - 2)], width)
     yield from side_by_side([_numbers(sketch, width - 2)], width)
 
 
@@ -115,27 +128,80 @@ def _focus(explanation: Explanation) -> tuple[tuple[int, int], tuple[int, int]]:
     return (source, cell.place) if explanation.problem.transposed else (cell.place, source)
 
 
-def _blocks(sketch: Sketch) -> Block:
-    """Return a picture with one letter a block: which row of the kernel it holds."""
+def _blocks(sketch: Sketch, width: int) -> Block:
+    """Return a picture with one number a block: which row of the kernel it holds."""
     explanation = sketch.explanation
     (rows, _), (columns, _) = _planes(explanation)
     focus_row, focus_column = _focus(explanation)
     names = ("input", "output") if explanation.problem.transposed else ("output", "input")
+    texts = {pair: "+".join(map(str, held)) for pair, held in sketch.down.items()}
+    cell = max(3, *map(len, texts.values()), 0) + 1
     shown_rows = window(rows, MOST_BLOCKS, focus_row[0])
-    shown_columns = window(columns, MOST_BLOCKS, focus_column[0])
-    cut = "" if (len(shown_rows), len(shown_columns)) == (rows, columns) else ", a part"
-    title = f"its {rows}×{columns} blocks{cut}: the kernel row in each"
-    lines = [Text(title, style="italic")]
-    lines.append(Text(" " * 4 + "".join(f"{column:>3} " for column in shown_columns) + f" {names[1]} row", style="dim"))
+    shown_columns = window(columns, max(1, min(MOST_BLOCKS, (width - 4) // cell)), focus_column[0])
+    cut = "" if (len(shown_rows), len(shown_columns)) == (rows, columns) else " (a part)"
+    title = f"its {rows}×{columns} blocks{cut}, {names[0]} rows down and {names[1]} rows across: the kernel row in each"
+    lines = paragraph(title, width, indent=0, style="italic")
+    lines.append(Text(" " * 4 + "".join(f"{column:>{cell - 1}} " for column in shown_columns), style="dim"))
     for row in shown_rows:
         line = Text(f"{row:>3} ", style="dim")
         for column in shown_columns:
-            held = sketch.down.get((row, column), [])
-            text = "+".join(map(str, held)) or NOTHING
-            line.append(f"{text:>3} ", style="not dim" if held else "dim")
+            text = texts.get((row, column), NOTHING)
+            line.append(f"{text:>{cell - 1}} ", style="dim" if text == NOTHING else "not dim")
         lines.append(line)
-    lines[2].append(f" ({names[0]} rows go down)", style="dim")
     return Block(tuple(lines))
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of the matrix that is drawn.
+
+    Args:
+        sketch: the whole matrix.
+        down: places of the plane that its rows are read from.
+        across: places of the plane of its columns.
+        cell: columns of the terminal that a number takes.
+    """
+
+    sketch: Sketch
+    down: list[tuple[int, int]]
+    across: list[tuple[int, int]]
+    cell: int
+
+    @property
+    def side(self) -> int:
+        """Columns of the terminal in front of the numbers."""
+        return max(len(place_text(self.sketch.explanation, place)) for place in self.down) + 2
+
+    def begins_block(self, index: int) -> bool:
+        """Return whether a column begins another block."""
+        return index > 0 and self.across[index][0] != self.across[index - 1][0]
+
+    def pointer(self, chosen: tuple[int, int]) -> Text:
+        """Return a line with an arrow above the chosen column."""
+        parts = (
+            ("  " if self.begins_block(index) else "") + f"{'↓' if place == chosen else '':>{self.cell - 1}} "
+            for index, place in enumerate(self.across)
+        )
+        return Text(" " * self.side + "".join(parts).rstrip(), style=STYLES[CHOSEN])
+
+    def rule(self) -> Text:
+        """Return a line between two rows of blocks."""
+        parts = (("+-" if self.begins_block(index) else "") + "-" * self.cell for index in range(len(self.across)))
+        return Text(" " * self.side + "".join(parts), style="dim")
+
+    def row(self, place: tuple[int, int], chosen: tuple[int, int], *, by_row: bool) -> Text:
+        """Return one row of the matrix."""
+        here = by_row and place == chosen
+        line = Text(f"{place_text(self.sketch.explanation, place):>{self.side - 2}}", style="dim")
+        line.append("→ " if here else "  ", style=STYLES[CHOSEN] if here else "dim")
+        for index, other in enumerate(self.across):
+            if self.begins_block(index):
+                line.append("| ", style="dim")
+            number = self.sketch.entry(place, other)
+            marked = (place if by_row else other) == chosen and number
+            style = STYLES[READ] if marked else ("not dim" if number else "dim")
+            line.append(f"{number or NOTHING:>{self.cell - 1}} ", style=style)
+        return line
 
 
 def _numbers(sketch: Sketch, width: int) -> Block:
@@ -143,67 +209,58 @@ def _numbers(sketch: Sketch, width: int) -> Block:
     explanation = sketch.explanation
     (rows, row_length), (columns, column_length) = _planes(explanation)
     row, column = _focus(explanation)
-    side = len(f"{rows - 1},{row_length - 1}") + 2
-    fits = (width - side) // 2
-    across = _places(columns, column_length, column, max(fits, 4))
-    down = _places(rows, row_length, row, MOST_LINES)
-    chosen = explanation.cell.place
-    whole = len(across) == columns * column_length and len(down) == rows * row_length
-    title = (
-        "M"
-        if whole
-        else f"M, {len(down)} rows of {count(rows * row_length)}, {len(across)} columns of {count(columns * column_length)}"
+    cell, by_row = sketch.digits + 1, not explanation.problem.transposed
+    side = len(place_text(explanation, (rows - 1, row_length - 1))) + 2
+    part = Part(
+        sketch,
+        _places(rows, row_length, row, MOST_LINES, rule=1),
+        _places(columns, column_length, column, width - side, cell=cell, rule=2),
+        cell,
     )
-    mark = "column" if explanation.problem.transposed else "row"
-    name = named_place(explanation, "output", chosen, explanation.cell.channel, explanation.problem.out_channels)
-    lines = paragraph(f"{title}; the {mark} of {name} is marked", width, indent=0, style="italic")
-    lines.append(Text(" " * side + _pointer(across, chosen if mark == "column" else None), style=STYLES[CHOSEN]))
+    chosen = explanation.cell.place
+    lines = paragraph(_part_title(part, rows * row_length, columns * column_length), width, indent=0, style="italic")
+    if not by_row:
+        lines.append(part.pointer(chosen))
     before: int | None = None
-    for place in down:
+    for place in part.down:
         if before is not None and place[0] != before:
-            lines.append(Text(" " * side + _rule(across), style="dim"))
+            lines.append(part.rule())
         before = place[0]
-        lines.append(_row(sketch, place, across, side, chosen, mark))
+        lines.append(part.row(place, chosen, by_row=by_row))
     return Block(tuple(lines))
 
 
-def _places(rows: int, length: int, focus: tuple[int, int], most: int) -> list[tuple[int, int]]:
-    """Return places of a plane in reading order, around a focus, whole rows of it where they fit; at most so many."""
-    separators = rows - 1
-    if rows * length + separators <= most:
-        return [(row, column) for row in range(rows) for column in range(length)]
-    per_row = min(length, max(1, (most - 2) // 2)) if rows > 1 else min(length, most)
-    blocks = min(rows, max(1, (most + 1) // (per_row + 1)))
+def _part_title(part: Part, rows: int, columns: int) -> str:
+    explanation = part.sketch.explanation
+    name = named_place(
+        explanation, "output", explanation.cell.place, explanation.cell.channel, explanation.problem.out_channels
+    )
+    mark = "column" if explanation.problem.transposed else "row"
+    cut = (
+        ""
+        if (len(part.down), len(part.across)) == (rows, columns)
+        else f", {len(part.down)} rows of {count(rows)}, {len(part.across)} columns of {count(columns)}"
+    )
+    pair = (
+        " for this pair of channels" if explanation.problem.in_channels * explanation.problem.out_channels > 1 else ""
+    )
+    return f"M{pair}{cut}; the {mark} of {name} is marked"
+
+
+def _places(
+    rows: int, length: int, focus: tuple[int, int], most: int, *, cell: int = 1, rule: int = 1
+) -> list[tuple[int, int]]:
+    """Return places of a plane in reading order around a focus, whole rows of it where they fit.
+
+    Args:
+        rows: of the plane.
+        length: of a row.
+        focus: place that must be among them.
+        most: room that there is.
+        cell: room that a place takes.
+        rule: room that the line between two rows takes.
+    """
+    per_row = min(length, max(1, (most // 2 - rule if rows > 1 and length * cell > most // 2 else most) // cell))
+    blocks = min(rows, max(1, (most + rule) // (per_row * cell + rule)))
     columns = window(length, per_row, focus[1])
     return [(row, column) for row in window(rows, blocks, focus[0]) for column in columns]
-
-
-def _pointer(across: list[tuple[int, int]], chosen: tuple[int, int] | None) -> str:
-    return "".join(
-        ("  " if _new_block(across, index) else "") + ("↓ " if place == chosen else "  ")
-        for index, place in enumerate(across)
-    ).rstrip()
-
-
-def _rule(across: list[tuple[int, int]]) -> str:
-    return "".join(("+-" if _new_block(across, index) else "") + "--" for index in range(len(across)))
-
-
-def _new_block(across: list[tuple[int, int]], index: int) -> bool:
-    return index > 0 and across[index][0] != across[index - 1][0]
-
-
-def _row(
-    sketch: Sketch, place: tuple[int, int], across: list[tuple[int, int]], side: int, chosen: tuple[int, int], mark: str
-) -> Text:
-    own = place_text(sketch.explanation, place)
-    pointer = "→" if mark == "row" and place == chosen else " "
-    line = Text(f"{own:>{side - 2}}{pointer} ", style=STYLES[CHOSEN] if pointer == "→" else "dim")
-    for index, other in enumerate(across):
-        if _new_block(across, index):
-            line.append("| ", style="dim")
-        number = sketch.entry(place, other)
-        marked = (other if mark == "column" else place) == chosen and number
-        style = STYLES[READ] if marked else ("not dim" if number else "dim")
-        line.append(f"{number or NOTHING} ", style=style)
-    return line

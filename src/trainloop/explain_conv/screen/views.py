@@ -98,9 +98,15 @@ def _together(explanation: Explanation, width: int) -> Iterator[Text]:
     for view in explanation.views:
         if view.output is None:
             yield from paragraph(
-                f"{view.name} was not multiplied out: its {count(view.entries)} entries are too many for a moment.",
+                f"{view.name} was not multiplied out: {_too_many(explanation, view)}, too many for a moment.",
                 width,
             )
+
+
+def _too_many(explanation: Explanation, view: View) -> str:
+    if view.name == "matrix":
+        return f"{count(view.entries)} entries"
+    return f"{count(explanation.cost.zero_insert_products)} products, nearly all with a zero"
 
 
 def _each(numbers: tuple[int, ...]) -> str:

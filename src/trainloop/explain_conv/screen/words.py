@@ -153,13 +153,17 @@ def sum_text(cell: Cell, problem_bias: bool) -> str:
 
 def taps_text(cell: Cell) -> str:
     """Return how many taps there are and where they fall."""
-    counts = {
-        "meet an input element": sum(term.kind == "input" for term in cell.terms),
-        "fall on padding": sum(term.kind == "padding" for term in cell.terms),
-        "fall on an inserted zero": sum(term.kind == "inserted" for term in cell.terms),
+    whats = {
+        "input": ("meet", "an input element"),
+        "padding": ("fall", "on padding"),
+        "inserted": ("fall", "on a zero between"),
     }
-    parts = [f"{count} {what}" for what, count in counts.items() if count]
-    return f"{len(cell.terms)} taps: {', '.join(parts)}"
+    parts = []
+    for kind, (verb, where) in whats.items():
+        count = sum(term.kind == kind for term in cell.terms)
+        if count:
+            parts.append(f"{count} {verb}{'s' if count == 1 else ''} {where}")
+    return f"{len(cell.terms)} tap{'s' if len(cell.terms) > 1 else ''}: {', '.join(parts)}"
 
 
 def term_source(explanation: Explanation, term: Term) -> str:
