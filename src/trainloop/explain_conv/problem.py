@@ -17,6 +17,7 @@ from trainloop.manual.conv import Geometry, Job, TransposedGeometry, TransposedJ
 from trainloop.manual.conv.padding import ZEROS, pad_by_mode
 from trainloop.manual.conv.sizes import check_axes, check_divisible, check_geometry, check_job
 from trainloop.manual.conv.transpose.sizes import check_transposed_job
+from trainloop.manual.errors import ConvShapeError
 from trainloop.manual.windows import Sizes
 
 AXES = ("H", "W")
@@ -139,6 +140,7 @@ class Problem:
         Raises:
             ConvShapeError: whatever the convolutions of ``manual`` refuse.
         """
+        self._check_counts()
         windows = Geometry(self.own(self.stride), self.own(self.padding), self.own(self.dilation), self.groups)
         check_geometry(windows)
         check_divisible("out_channels", self.out_channels, self.groups)
@@ -155,6 +157,17 @@ class Problem:
         word = self.padding_word or self.own(self.padding)
         padded, windows = pad_by_mode(input, weight, windows, word, self.padding_mode)
         check_job(Job(tuple(padded.shape), weight_shape, windows))
+
+    def _check_counts(self) -> None:
+        """Refuse channels, kernels and inputs of nothing."""
+        for name in ("in_channels", "out_channels"):
+            if getattr(self, name) < 1:
+                raise ConvShapeError(f"{name} (={getattr(self, name)}) must be at least 1")
+        for name, label in (("kernel_size", "kernel_size"), ("input_sizes", "the input's size")):
+            own = self.own(getattr(self, name))
+            if min(own) < 1:
+                shown = own[0] if len(set(own)) == 1 else own
+                raise ConvShapeError(f"{label} (={shown}) must be at least 1 along every spatial axis")
 
     def replaced(self, **changes: object) -> Problem:
         """Return a problem with other numbers."""

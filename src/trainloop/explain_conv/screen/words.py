@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trainloop.explain_conv.axis import INPUT, INSERTED, PADDING
 from trainloop.explain_conv.explanation import Axis, Cell, Explanation, Pixel, Size, Term
 
 MOST_TERMS = 12
@@ -153,13 +154,10 @@ def sum_text(cell: Cell, problem_bias: bool) -> str:
 
 def taps_text(cell: Cell) -> str:
     """Return how many taps there are and where they fall."""
-    whats = {
-        "input": ("meet", "an input element"),
-        "padding": ("fall", "on padding"),
-        "inserted": ("fall", "on a zero between"),
-    }
+    whats = {INPUT: "meet an input element", PADDING: "fall on padding", INSERTED: "fall on a zero between"}
     parts = []
-    for kind, (verb, where) in whats.items():
+    for kind, what in whats.items():
+        verb, _, where = what.partition(" ")
         count = sum(term.kind == kind for term in cell.terms)
         if count:
             parts.append(f"{count} {verb}{'s' if count == 1 else ''} {where}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from trainloop.config import load_config
 from trainloop.config.schema import DataConfig, ModelConfig
-from trainloop.errors import UsageError
+from trainloop.errors import ModelError, UsageError
 from trainloop.explain_conv.stack.results import Stack
 from trainloop.explain_conv.stack.trace import trace
 from trainloop.manual.windows import Sizes
@@ -18,6 +20,7 @@ from trainloop.models import build_model
 CHANNELS, SIDE = 3, 32
 """of CIFAR-10's images"""
 NUM_CLASSES = 10
+RESIZE_HELP = "larger images: --input 224x224 suits every torchvision model"
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -38,9 +41,21 @@ def stack_of(name: str, image: Sizes | None, plugins: Sequence[Path] = ()) -> St
     else:
         model_config, sizes = ModelConfig(name=name), image or (SIDE, SIDE)
     shape = (CHANNELS, *sizes) if len(sizes) == 2 else sizes
+    try:
+        model = _build(model_config, shape, plugins)
+    except ModelError as error:
+        if "image_size" not in error.faults[0].help:
+            raise
+        fault = dataclasses.replace(error.faults[0], where=f"--stack {name}", help=RESIZE_HELP)
+        raise ModelError([fault]) from error
+    return trace(model, shape, name if Path(name).suffix not in SUFFIXES else f"{model_config.name} of {name}")
+
+
+def _build(config: ModelConfig, shape: Sizes, plugins: Sequence[Path]) -> nn.Module:
+    """Return the model with fresh weights, which sizes and fields do not depend on."""
     torch.manual_seed(0)
-    model = build_model(
-        model_config.model_copy(update={"weights": None}),
+    return build_model(
+        config.model_copy(update={"weights": None}),
         num_classes=NUM_CLASSES,
         image_shape=(shape[0], shape[1], shape[2]),
         train_images=None,
@@ -48,7 +63,6 @@ def stack_of(name: str, image: Sizes | None, plugins: Sequence[Path] = ()) -> St
         std=(0.5,) * shape[0],
         plugins=plugins,
     )
-    return trace(model, shape, name if Path(name).suffix not in SUFFIXES else f"{model_config.name} of {name}")
 
 
 def _sizes_of(data: DataConfig, name: str, image: Sizes | None) -> Sizes:
