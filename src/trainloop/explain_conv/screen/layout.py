@@ -86,11 +86,12 @@ class Grid:
         return 0 if self.sizes[0] == 1 else max(len(str(self.first[0] + row)) for row in (rows[0], rows[-1])) + 1
 
     def _line(self, row: int, columns: range, cell: int, side: int) -> Text:
-        line = Text(f"{self.first[0] + row:>{side - 1}} " if side else "", style="dim")
+        line = Text()
+        line.append(f"{self.first[0] + row:>{side - 1}} " if side else "", style="dim")
         for column in columns:
             mark, number = self.marks.get((row, column), ""), self.number(row, column)
             left, right = BRACKETS.get(mark, (" ", " "))
-            style = STYLES.get(mark, "not dim" if number != NOTHING else "dim")
+            style = STYLES.get(mark, "dim" if number == NOTHING else "")
             line.append(f"{left + number:>{cell - 1}}{right}", style=style)
         return line
 

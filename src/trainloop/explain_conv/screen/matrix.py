@@ -143,10 +143,11 @@ def _blocks(sketch: Sketch, width: int) -> Block:
     lines = paragraph(title, width, indent=0, style="italic")
     lines.append(Text(" " * 4 + "".join(f"{column:>{cell - 1}} " for column in shown_columns), style="dim"))
     for row in shown_rows:
-        line = Text(f"{row:>3} ", style="dim")
+        line = Text()
+        line.append(f"{row:>3} ", style="dim")
         for column in shown_columns:
             text = texts.get((row, column), NOTHING)
-            line.append(f"{text:>{cell - 1}} ", style="dim" if text == NOTHING else "not dim")
+            line.append(f"{text:>{cell - 1}} ", style="dim" if text == NOTHING else "")
         lines.append(line)
     return Block(tuple(lines))
 
@@ -192,14 +193,15 @@ class Part:
     def row(self, place: tuple[int, int], chosen: tuple[int, int], *, by_row: bool) -> Text:
         """Return one row of the matrix."""
         here = by_row and place == chosen
-        line = Text(f"{place_text(self.sketch.explanation, place):>{self.side - 2}}", style="dim")
+        line = Text()
+        line.append(f"{place_text(self.sketch.explanation, place):>{self.side - 2}}", style="dim")
         line.append("→ " if here else "  ", style=STYLES[CHOSEN] if here else "dim")
         for index, other in enumerate(self.across):
             if self.begins_block(index):
                 line.append("| ", style="dim")
             number = self.sketch.entry(place, other)
             marked = (place if by_row else other) == chosen and number
-            style = STYLES[READ] if marked else ("not dim" if number else "dim")
+            style = STYLES[READ] if marked else ("" if number else "dim")
             line.append(f"{number or NOTHING:>{self.cell - 1}} ", style=style)
         return line
 
