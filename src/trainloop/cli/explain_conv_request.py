@@ -57,19 +57,19 @@ class Request:
                 expected=f"one of {', '.join(QUESTIONS)}, or none of them",
             )
         question = asked[0] if asked else ""
-        for name, value, goes_with in (
+        for name, value, questions in (
             ("--problem", self.problem, ("", "--code")),
             ("--input", self.input, ("", "--code", "--match", "--stack")),
             ("--cell", self.cell, ("",)),
             ("--pixel", self.pixel, ("",)),
             ("--transpose", self.transpose, ("--solve",)),
         ):
-            if value and question not in goes_with:
+            if value and question not in questions:
+                beside = " or ".join(f"beside {one}" if one else "on its own" for one in questions)
                 raise UsageError(
                     f"{name} means nothing {f'beside {question}' if question else 'without --solve'}",
                     found=name if value is True else f"{name} {value}",
-                    expected=f"{name} {'beside' if all(goes_with) else 'without a question, or beside'} "
-                    f"{' or '.join(filter(None, goes_with))}".rstrip().removesuffix(", or beside"),
+                    expected=f"{name} {beside}",
                 )
 
     def _questions(self) -> tuple[object, ...]:
