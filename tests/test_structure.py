@@ -81,8 +81,13 @@ def test_no_two_packages_import_each_other():
         ("verify_resume", {"errors", "files", "config", "checkpoint", "loop", "report"}),
         (
             "bench",
-            {"errors", "config", "device", "intervals", "manual", "own_kernel", "plugin", "report", "tolerance"},
+            {
+                *{"errors", "config", "device", "intervals", "manual", "module_text", "own_kernel", "plugin", "report"},
+                "tolerance",
+            },
         ),
+        ("module_text", {"errors", "config", "manual"}),
+        ("explain_conv", {"errors", "config", "manual", "models", "module_text", "report"}),
         ("doctor", {"errors", "files", "data", "device", "manual", "report", "tolerance"}),
         (
             "explain",

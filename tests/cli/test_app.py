@@ -50,6 +50,7 @@ def test_the_commands_are_pinned():
         "predict",
         "benchmark-conv",
         "compare-modes",
+        "explain-conv",
         "explain-step",
         "verify-resume",
         "doctor",

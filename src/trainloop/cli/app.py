@@ -16,6 +16,7 @@ from trainloop.cli.config import app as config_app
 from trainloop.cli.data import app as data_app
 from trainloop.cli.doctor import doctor
 from trainloop.cli.evaluate import evaluate
+from trainloop.cli.explain_conv import explain_conv
 from trainloop.cli.explain_step import explain_step
 from trainloop.cli.lists import models, optimizers, schedules
 from trainloop.cli.options import CliState
@@ -39,6 +40,7 @@ app.command()(predict)
 app.command("compare-modes")(compare_modes)
 app.command("verify-resume")(verify_resume)
 app.command("explain-step")(explain_step)
+app.command("explain-conv")(explain_conv)
 app.command("benchmark-conv")(benchmark_conv)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")

@@ -1,0 +1,66 @@
+"""The answers to --solve, --match and --stack as text."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from trainloop.explain_conv.match import match
+from trainloop.explain_conv.parse import parse_problem
+from trainloop.explain_conv.screen.answers import match_lines, solve_lines, stack_lines
+from trainloop.explain_conv.solver import solve
+from trainloop.explain_conv.stack.source import stack_of
+
+
+def joined(lines):
+    return "\n".join(line.plain for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_every_line_fits(width):
+    problems = ("Conv2d(1, 1, 4, padding='same')", "Conv2d(3, 8, 3, stride=2, padding=1)")
+    lines = [
+        *solve_lines(solve((7, 7), (14, 14), transposed=True), width),
+        *solve_lines(solve((7, 9), (14, 9), transposed=False), width),
+        *(line for text in problems for line in match_lines(match(parse_problem(text, None)), width)),
+        *stack_lines(stack_of("resnet20", None), width),
+    ]
+    assert max(len(line.plain.rstrip()) for line in lines) <= width
+
+
+def test_the_solver_says_how_many_and_within_which_bounds():
+    text = joined(solve_lines(solve((7, 7), (14, 14), transposed=True), 110))
+    assert text.startswith(
+        "transposed convolution 7×7 → 14×14: 241 solutions\nof 23,301 combinations tried: kernel_size ≤ 11"
+    )
+    assert "… and 221 more, less simple (--json lists them all)" in text
+    assert "checkerboard" in text
+    assert "leaves outputs empty" in text
+
+
+def test_without_a_solution_the_nearest_sizes_are_told():
+    text = joined(solve_lines(solve((14, 14), (700, 700), transposed=False), 110))
+    assert "no solutions" in text
+    assert "nearest sizes along H that 14 leads to: 54" in text
+
+
+def test_the_matching_module_is_told_with_what_other_sizes_need():
+    text = joined(match_lines(match(parse_problem("Conv2d(3, 8, 3, stride=2, padding=1)", "6x7")), 110))
+    assert "ConvTranspose2d(8, 3, 3, stride=2, padding=1, output_padding=(1, 0))   3×4 → 6×7" in text
+    assert "H mod 2: 0 → 1, 1 → 0" in text
+    assert "not the values" in text
+
+
+def test_a_network_is_told_row_by_row():
+    text = joined(stack_lines(stack_of("small_cnn", None), 110))
+    assert "max_pool2d k2 s2  64×8×8       4    1.5     10  pool (MaxPool2d)" in text
+    assert "receptive field of a cell of the last feature map: 18 pixels" in text
+    assert "mean then puts all cells together: 46 pixels" in text
+
+
+def test_what_is_not_followed_is_told():
+    stack = dataclasses.replace(stack_of("small_cnn", None), not_followed="roll in block3", end=None)
+    assert "not a chain of windows from here on, so not followed further: roll in block3" in " ".join(
+        joined(stack_lines(stack, 110)).split()
+    )
