@@ -97,6 +97,13 @@ def test_the_number_of_threads_is_set_and_reported():
         torch.set_num_threads(before)
 
 
+def test_thousands_of_threads_are_refused():
+    before = torch.get_num_threads()
+    with pytest.raises(DeviceError, match=r"5,000 on \d+ cores"):
+        devices.set_knobs(RunConfig(threads=5_000))
+    assert torch.get_num_threads() == before
+
+
 def test_keeping_freed_memory_works_where_there_is_glibc():
     assert devices.keep_freed_memory() is (platform.libc_ver()[0] == "glibc")
 

@@ -18,6 +18,7 @@ from trainloop.config.schema import RunConfig
 from trainloop.errors import DeviceError
 
 CUBLAS_WORKSPACE = ":4096:8"
+MOST_THREADS_A_CORE = 4
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """parameter numbers of glibc's mallopt, from malloc.h"""
 
@@ -93,10 +94,14 @@ def set_knobs(config: RunConfig) -> dict[str, Any]:
 
     Args:
         config: the run's.
+
+    Raises:
+        DeviceError: so many threads that they would only wait for each other.
     """
     if config.keep_memory:
         keep_freed_memory()
     if config.threads is not None:
+        _require_sensible(config.threads)
         torch.set_num_threads(config.threads)
     strict = config.deterministic == "strict"
     seeded = config.deterministic != "off"
@@ -113,6 +118,19 @@ def set_knobs(config: RunConfig) -> dict[str, Any]:
     torch.backends.cudnn.deterministic = strict
     torch.backends.cudnn.benchmark = not seeded
     return knobs(config)
+
+
+def _require_sensible(threads: int) -> None:
+    """Refuse far more threads than there are cores: they wait for each other at the end of every operation."""
+    most = MOST_THREADS_A_CORE * (os.cpu_count() or 1)
+    if threads > most:
+        raise DeviceError(
+            "so many threads would spend their time waiting for each other",
+            where="threads",
+            found=f"{threads:,} on {os.cpu_count()} cores",
+            expected=f"1 to {most}; one for each core without this key",
+            help="leave threads out",
+        )
 
 
 def keep_freed_memory() -> bool:

@@ -10,7 +10,8 @@ from types import FrameType
 
 from trainloop.errors import InterruptedRunError
 
-STOPPING = ("SIGINT", "SIGTERM")
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
+"""SIGHUP comes when the terminal is closed"""
 SAVING = "SIGUSR1"
 
 
@@ -64,7 +65,9 @@ class Control:
 
 @contextlib.contextmanager
 def listening(control: Control) -> Iterator[None]:
-    """Let signals reach ``control``: SIGINT and SIGTERM end the run, SIGUSR1 asks for a checkpoint.
+    """Let signals reach ``control``: SIGINT, SIGTERM and SIGHUP end the run, SIGUSR1 asks for a checkpoint.
+
+    One that the process was told to ignore, as ``nohup`` does with SIGHUP, stays ignored.
 
     Outside the main thread, where Python allows no handlers, nothing is changed.
     """
@@ -78,9 +81,12 @@ def listening(control: Control) -> Iterator[None]:
     def save(_number: int, _frame: FrameType | None) -> None:
         control.request_save()
 
-    handlers = dict.fromkeys(STOPPING, stop) | ({SAVING: save} if hasattr(signal, SAVING) else {})
+    handlers = {**dict.fromkeys(STOPPING, stop), SAVING: save}
+    numbers = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
     before = {
-        getattr(signal, name): signal.signal(getattr(signal, name), handler) for name, handler in handlers.items()
+        number: signal.signal(number, handler)
+        for number, handler in numbers.items()
+        if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
         yield

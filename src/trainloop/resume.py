@@ -11,9 +11,10 @@ from trainloop.checkpoint.capture import Origin
 from trainloop.checkpoint.folder import read_checkpoint
 from trainloop.checkpoint.layout import Saved
 from trainloop.checkpoint.manifest import MANIFEST
-from trainloop.checkpoint.same_run import compare_runs
+from trainloop.checkpoint.same_run import compare_runs, is_free
 from trainloop.checkpoint.store import CheckpointStore, Found
 from trainloop.config import load_config
+from trainloop.config.flatten import flat
 from trainloop.config.schema import RunConfig
 from trainloop.errors import CheckpointError, Fault, RunFolderBusyError, TrainloopError, UsageError
 from trainloop.files import is_held, require_plain_file
@@ -22,6 +23,7 @@ from trainloop.report import run_folder
 from trainloop.report.curves import History
 from trainloop.report.json_lines import read_events
 from trainloop.report.run_folder import RunFolder, open_run_folder
+from trainloop.runs.naming import find_run
 
 AUTO, NONE = "auto", "none"
 
@@ -69,7 +71,8 @@ def open_run(
     """
     checkpoint: Path | None = None
     if resume == AUTO and run_dir is None:
-        for candidate in unfinished_runs(name, config):
+        candidates, others = unfinished_runs(name, config)
+        for candidate in candidates:
             with contextlib.ExitStack() as stack:
                 try:
                     folder = stack.enter_context(open_run_folder(candidate, name, unfinished=True))
@@ -78,21 +81,34 @@ def open_run(
                 announce(f"going on with the unfinished run {candidate} (--resume none begins anew)")
                 yield folder, None
                 return
+        for other, keys in others[:1]:
+            announce(
+                f"begins anew; the unfinished run {other} differs in {', '.join(keys)} (--resume {other} goes on with it)"
+            )
     elif resume not in (AUTO, NONE):
-        run_dir, checkpoint = _named(Path(resume), run_dir)
+        run_dir, checkpoint = _named(_meant(resume), run_dir)
     with open_run_folder(run_dir, name, unfinished=resume != NONE) as folder:
         yield folder, checkpoint
 
 
-def unfinished_runs(name: str, config: RunConfig) -> list[Path]:
-    """Return the runs of this name and config that have a checkpoint, no end, and no process, the newest first."""
-    found = []
+def unfinished_runs(name: str, config: RunConfig) -> tuple[list[Path], list[tuple[Path, list[str]]]]:
+    """Return the runs of this name that have a checkpoint, no end, and no process, the newest first.
+
+    Returns:
+        those of this config, up to keys that have no effect on the result; and others with the keys that differ.
+    """
+    found, others = [], []
+    now = flat(config.model_dump(mode="json"))
     for folder in sorted(run_folder.RUNS.glob(f"{name}-[0-9]*"), reverse=True):
         if not run_folder.is_finished(folder) and CheckpointStore(folder).folders() and not is_held(folder):
             with contextlib.suppress(TrainloopError):
-                if load_config(folder / run_folder.CONFIG).config == config:
+                then = flat(load_config(folder / run_folder.CONFIG).config.model_dump(mode="json"))
+                keys = [key for key in {**then, **now} if then.get(key) != now.get(key) and not is_free(key)]
+                if keys:
+                    others.append((folder, keys))
+                else:
                     found.append(folder)
-    return found
+    return found, others
 
 
 def find_start(folder: RunFolder, checkpoint: Path | None, config: RunConfig, announce: Callable[[str], None]) -> Start:
@@ -116,6 +132,8 @@ def find_start(folder: RunFolder, checkpoint: Path | None, config: RunConfig, an
         if found.rejected:
             raise _all_damaged(found)
         _require_same_config(folder, config)
+        if run_folder.has_begun(folder.path):
+            announce(f"begins anew in {folder.path}: the run in it left no checkpoint")
         return Start(folder, store)
     return Start(folder, store, found.path, found.saved, _metrics_before(found.path, found.saved))
 
@@ -186,6 +204,11 @@ def history_before(start: Start) -> History:
     return history
 
 
+def _meant(text: str) -> Path:
+    """Return the run or the checkpoint that a text means: a path, or a run in ``runs/`` as the runs commands name it."""
+    return Path(text) if (Path(text) / MANIFEST).exists() else find_run(text)
+
+
 def _named(path: Path, run_dir: Path | None) -> tuple[Path | None, Path | None]:
     """Return the run folder and the checkpoint that ``--resume PATH`` means."""
     if (path / MANIFEST).exists():
@@ -213,6 +236,7 @@ def _named(path: Path, run_dir: Path | None) -> tuple[Path | None, Path | None]:
         where="--resume",
         found=str(path),
         expected="auto, none, a run folder, or a folder in its checkpoints",
+        help="`trainloop runs list` names the runs, `trainloop runs show RUN` their checkpoints",
     )
 
 

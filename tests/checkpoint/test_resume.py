@@ -263,11 +263,35 @@ def test_an_unfinished_run_of_the_same_name_and_config_is_found(whole, tmp_path,
     with stop_after(3), pytest.raises(InterruptedRunError):
         train(config, name="quick", resume="none")
     assert len(list((tmp_path / "runs").iterdir())) == 2
-    train(tiny_config(seed=1, train={"max_steps": 1}), name="quick")
+    said = []
+    train(tiny_config(seed=1, train={"max_steps": 1}), name="quick", announce=said.append)
     assert len(list((tmp_path / "runs").iterdir())) == 3
-    shutil.rmtree(sorted((tmp_path / "runs").iterdir())[1])
-    train(config, name="quick")
+    newest = sorted((tmp_path / "runs").iterdir())[1]
+    assert f"the unfinished run runs/{newest.name} differs in seed, train.max_steps" in said[0]
+    shutil.rmtree(newest)
+    # How often it is saved is no part of what a run is.
+    train(config.model_copy(update={"checkpoint": tiny_config(checkpoint={"every": 5}).checkpoint}), name="quick")
     assert_same_end(folder, uninterrupted)
+
+
+def test_a_run_is_named_as_the_runs_commands_name_it(whole, tmp_path, monkeypatch):
+    config, uninterrupted = whole("sgd")
+    monkeypatch.chdir(tmp_path)
+    stopped(config, tmp_path / "runs" / "alpha", 3)
+    with pytest.raises(UsageError, match="did you mean alpha"):
+        train(config, resume="alpa")
+    train(config, resume="latest")
+    assert_same_end(tmp_path / "runs" / "alpha", uninterrupted)
+
+
+def test_a_run_whose_checkpoints_are_gone_says_that_it_begins_anew(whole, tmp_path):
+    config, uninterrupted = whole("sgd")
+    stopped(config, tmp_path / "run", 3)
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    said = []
+    train(config, run_dir=tmp_path / "run", announce=said.append)
+    assert said[0] == f"begins anew in {tmp_path / 'run'}: the run in it left no checkpoint"
+    assert_same_end(tmp_path / "run", uninterrupted)
 
 
 def test_a_checkpoint_goes_on_in_another_folder(whole, tmp_path):

@@ -105,7 +105,7 @@ def test_predict_names_each_image(folder):
 def test_a_second_run_in_a_folder_is_refused(folder):
     done = run("train", *TINY, "--run-dir", "run", cwd=folder)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: this folder holds a run already")
+    assert done.stderr.startswith("error: the run in this folder is finished")
     assert "Traceback" not in done.stderr
 
 

@@ -26,6 +26,8 @@ HALT_SECONDS, STEP = 0.4, 5
 ALLOWED_SECONDS = 2.0
 """from a signal to the end, above the step or the save that is finished"""
 EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
+HANG_UP = {signal.SIGHUP: 129}
+"""when the terminal is closed"""
 
 FINISHED_FIRST = ("step", "data", "save")
 """places from which the run first gets to the end of a step"""
@@ -154,7 +156,10 @@ def is_gone(pid):
     return state == "Z"
 
 
-CASES = list(itertools.product(SAVED_AT, EXIT, ("process", "group")))
+CASES = [
+    *itertools.product(SAVED_AT, EXIT, ("process", "group")),
+    *itertools.product(("step", "validation"), HANG_UP, ("process",)),
+]
 
 
 @pytest.mark.parametrize(("place", "number", "receiver"), CASES)
@@ -164,7 +169,7 @@ def test_a_signal_ends_the_run_in_time_and_saved(
     run = Run(server, place, tmp_path, trained(config_file(), tmp_path / "run"))
     run.signal(number, receiver)
     code, seconds = run.end()
-    assert code == EXIT[number], run.text()
+    assert code == (EXIT | HANG_UP)[number], run.text()
     assert seconds < ALLOWED_SECONDS + HALT_SECONDS * (place in FINISHED_FIRST)
     assert run.newest() == SAVED_AT[place]
     assert f"to go on: trainloop train --config {tmp_path / 'run.yaml'}" in run.text()

@@ -8,7 +8,16 @@ import json
 import pytest
 from rich.console import Console
 
-from trainloop.loop.events import EpochDone, EvaluationStarted, RunFinished, RunStarted, StepRecord, StepsDone, TestDone
+from trainloop.loop.events import (
+    EpochDone,
+    EvaluationStarted,
+    RunFinished,
+    RunStarted,
+    StepNotFinite,
+    StepRecord,
+    StepsDone,
+    TestDone,
+)
 from trainloop.report.console import ConsoleSink, Speed, make_console
 from trainloop.report.curves import History, curves_png
 from trainloop.report.json_lines import JsonLines, step_line
@@ -152,3 +161,27 @@ def test_curves_are_a_png():
         history.handle(event)
     assert curves_png(history, "title").startswith(b"\x89PNG\r\n\x1a\n")
     assert list(history.steps) == [1, 2, 3]
+
+
+def test_the_speed_of_a_run_that_goes_on_does_not_count_the_time_before():
+    speed = Speed()
+    speed.add(StepsDone((record(101, 500.0),)))
+    assert speed.images_per_second == 0.0
+    speed.add(StepsDone((record(102, 500.5), record(103, 501.0))))
+    assert speed.images_per_second == 256.0
+    assert speed.seconds_per_step == 0.5
+
+
+def test_of_many_steps_without_update_the_first_are_told():
+    stream = io.StringIO()
+    console = make_console(live=False)
+    console.file = stream
+    sink = ConsoleSink(console, live=False)
+    for step in range(1, 20):
+        sink.handle(StepNotFinite(step, 1, 0.1, "loss", "the loss", "nan", (1, 2), skipped=True))
+    sink.handle(StepNotFinite(20, 1, 0.1, "loss", "the loss", "nan", (1, 2), skipped=False))
+    assert stream.getvalue() == (
+        "no update in step 1: the loss has nan\n"
+        "no update in step 2: the loss has nan\n"
+        "no update in step 3: the loss has nan; further ones are in metrics.jsonl only\n"
+    )

@@ -31,7 +31,10 @@ def test_automatic_folders_never_collide(tmp_path, monkeypatch):
 def test_a_folder_with_a_run_is_refused(tmp_path):
     with open_run_folder(tmp_path / "r", "") as folder:
         folder.write_summary({"steps": 1})
-    with pytest.raises(UsageError, match="holds a run already") as caught, open_run_folder(tmp_path / "r", ""):
+    with (
+        pytest.raises(UsageError, match="the run in this folder is finished") as caught,
+        open_run_folder(tmp_path / "r", ""),
+    ):
         pytest.fail("opened twice")
     assert "found: summary.json" in str(caught.value)
     assert "choose another --run-dir" in str(caught.value)

@@ -60,8 +60,7 @@ def compare_runs(facts: Facts, now: Origin) -> Comparison:
     here = flat(now.config)
     other, inexact = [], list(_machine(facts, now))
     for key in dict.fromkeys([*saved, *here]):
-        section = key.partition(".")[0]
-        if saved.get(key) == here.get(key) or key in FREE or section in FREE_SECTIONS:
+        if saved.get(key) == here.get(key) or is_free(key):
             continue
         difference = Difference(key, str(saved.get(key, "not there")), str(here.get(key, "not there")))
         if key.startswith("stages.") and key.removeprefix("stages.") in STAGES:
@@ -78,6 +77,11 @@ def compare_runs(facts: Facts, now: Origin) -> Comparison:
         if before != after:
             other.append(Difference(f"the file {name}", f"{before[:16]}…", f"{after[:16]}…"))
     return Comparison(tuple(inexact), tuple(other))
+
+
+def is_free(key: str) -> bool:
+    """Say whether a key of the config has no effect on the result, or is judged by what it brings about."""
+    return key in FREE or key.partition(".")[0] in FREE_SECTIONS
 
 
 def _stage(config: Mapping[str, Any], key: str) -> Any:

@@ -23,9 +23,11 @@ from trainloop.cli.options import CliState
 from trainloop.cli.predict import predict
 from trainloop.cli.rules import rules
 from trainloop.cli.runs import app as runs_app
+from trainloop.cli.streams import install_output, lost_output
 from trainloop.cli.train import train
 from trainloop.cli.verify_resume import verify_resume
-from trainloop.errors import INTERNAL_ERROR_EXIT_CODE, InterruptedRunError, TrainloopError
+from trainloop.errors import INTERNAL_ERROR_EXIT_CODE, InterruptedRunError, ResourceError, TrainloopError
+from trainloop.interruption import STOPPING
 
 app = typer.Typer(
     name="trainloop",
@@ -70,18 +72,41 @@ def root(
 def main() -> None:
     """Run the command line and end the process with the exit code that errors.py documents."""
     state = CliState()
+    output = install_output()
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal's encoding lacks becomes a question mark instead of a crash.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (getattr(signal, name) for name in STOPPING if hasattr(signal, name)):
+        # What nohup ignores stays ignored; a shell's background job hears Ctrl-C all the same.
+        if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    code = _run(state)
+    if reason := lost_output(output):
+        code = _report(_lost(reason), debug=state.debug) if code == 0 else code
+    sys.exit(code)
+
+
+def _run(state: CliState) -> int:
+    """Run the command and return its exit code."""
     try:
         app(obj=state)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0
     except (TrainloopError, InterruptedRunError) as error:
-        sys.exit(_report(error, debug=state.debug))
+        return _report(error, debug=state.debug)
     except Exception as error:  # noqa: BLE001 - the one place where an error of ours becomes a message
-        sys.exit(_report_internal(error, debug=state.debug))
+        return _report_internal(error, debug=state.debug)
+    return 0
+
+
+def _lost(reason: str) -> ResourceError:
+    return ResourceError(
+        "what was to be printed is not whole, though the command itself did its work",
+        where="standard output",
+        found=reason,
+        help="send the output elsewhere",
+    )
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:

@@ -16,13 +16,23 @@ if TYPE_CHECKING:
     from trainloop.loop.events import Sink
 
 
+def folder_name(text: str) -> Path:
+    """Return the folder that an option names; nothing at all, as of a variable that is not set, names none."""
+    if not text:
+        raise typer.BadParameter("the name of a folder is empty")
+    return Path(text)
+
+
 def train(
     config: options.Config = None,
     mode: options.Mode = None,
     device: options.Device = None,
     overrides: options.Set = None,
     run_dir: Annotated[
-        Path | None, typer.Option("--run-dir", metavar="DIR", help="Folder of the run; runs/<name>-<time> without it.")
+        Path | None,
+        typer.Option(
+            "--run-dir", metavar="DIR", parser=folder_name, help="Folder of the run; runs/<name>-<time> without it."
+        ),
     ] = None,
     plugins: options.Plugin = None,
     resume: Annotated[

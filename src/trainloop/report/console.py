@@ -30,6 +30,7 @@ from trainloop.report.summary import Summary
 
 PLAIN_INTERVAL_SECONDS = 10.0
 PLAIN_WIDTH = 110
+SHOWN_SKIPPED = 3
 COLUMNS = (("epoch", 7), ("step", 7), ("lr", 9), ("loss", 8), ("train", 8), ("val", 8), ("images/s", 9), ("time", 12))
 
 
@@ -62,6 +63,7 @@ class ConsoleSink:
         self._start: RunStarted | None = None
         self._last_line_seconds = 0.0
         self._speed = Speed()
+        self._num_skipped = 0
 
     def handle(self, event: Event) -> None:
         """Print one event."""
@@ -79,8 +81,7 @@ class ConsoleSink:
             print_line(self.console, event.text)
         elif isinstance(event, StepNotFinite):
             if event.skipped:
-                text = f"no update in step {count(event.step)}: {event.tensor} has {event.found}"
-                print_line(self.console, text)
+                self._skipped(event)
         elif isinstance(event, CheckpointSaved):
             if event.asked:
                 print_line(self.console, f"saved at step {count(event.step)}: {event.path}")
@@ -116,6 +117,14 @@ class ConsoleSink:
         elif not self._live and last.seconds - self._last_line_seconds >= PLAIN_INTERVAL_SECONDS:
             self._last_line_seconds = last.seconds
             print_line(self.console, f"  step {count(last.step)} of {count(self._start.total_steps)}: {facts}")
+
+    def _skipped(self, event: StepNotFinite) -> None:
+        """Print the first steps without an update; where they come in numbers, the rest stands in the metrics."""
+        self._num_skipped += 1
+        if self._num_skipped <= SHOWN_SKIPPED:
+            last = "; further ones are in metrics.jsonl only" if self._num_skipped == SHOWN_SKIPPED else ""
+            text = f"no update in step {count(event.step)}: {event.tensor} has {event.found}{last}"
+            print_line(self.console, text)
 
     def _now(self, last: StepRecord) -> str:
         assert self._start is not None
@@ -170,15 +179,22 @@ class Speed:
     def __init__(self) -> None:
         self.images_per_second = 0.0
         self.seconds_per_step = 0.0
-        self._last: tuple[int, float] = (0, 0.0)
+        self._last: tuple[int, float] | None = None
 
     def add(self, event: StepsDone) -> None:
         """Take a group of steps in; a running mean over about ten groups."""
+        first, last = event.records[0], event.records[-1]
+        if self._last is None and first.step == 1:
+            self._last = (0, 0.0)
+        if self._last is None:
+            # The run goes on from a checkpoint: its first step here began at a time that nobody has told.
+            self._last = (first.step, first.seconds)
         step, seconds = self._last
-        last = event.records[-1]
+        if last.step == step:
+            return
         elapsed = max(last.seconds - seconds, 1e-9)
-        images = sum(record.samples for record in event.records)
-        weight = 1.0 if step == 0 else 0.1
+        images = sum(record.samples for record in event.records if record.step > step)
+        weight = 1.0 if self.seconds_per_step == 0 else 0.1
         self.images_per_second += weight * (images / elapsed - self.images_per_second)
         self.seconds_per_step += weight * (elapsed / (last.step - step) - self.seconds_per_step)
         self._last = (last.step, last.seconds)

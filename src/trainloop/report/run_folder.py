@@ -85,7 +85,7 @@ def open_run_folder(path: Path | None, name: str, *, unfinished: bool = False) -
         RunFolderBusyError: another process writes it.
         ResourceError: it cannot be written.
     """
-    existed = path is not None and path.exists()
+    existed = path is not None and _exists(path)
     folder = _given(path) if path is not None else _automatic(name)
     # Before the first of them is opened, the lock included.
     for file in PLAIN_FILES:
@@ -93,6 +93,21 @@ def open_run_folder(path: Path | None, name: str, *, unfinished: bool = False) -
     with one_writer(folder, remove_unused=not existed):
         _refuse_a_second_run(folder, unfinished=unfinished)
         yield RunFolder(folder)
+
+
+def _exists(path: Path) -> bool:
+    """Say whether there is such a path.
+
+    Raises:
+        UsageError: no path can be called that.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        shown = f"{str(path)[:40]}… ({len(str(path)):,} characters)" if len(str(path)) > 80 else str(path)
+        raise UsageError(
+            "there can be no folder of this name", where="--run-dir", found=shown, expected=error.strerror or ""
+        ) from error
 
 
 def _given(path: Path) -> Path:
@@ -125,14 +140,21 @@ def has_begun(folder: Path) -> bool:
 
 
 def _refuse_a_second_run(folder: Path, *, unfinished: bool) -> None:
-    finished = is_finished(folder)
-    if finished or (has_begun(folder) and not unfinished):
-        state = "a run" if finished else "an unfinished run"
+    found = ", ".join(sorted(file.name for file in folder.iterdir() if not file.name.startswith(".")))
+    if is_finished(folder):
         raise UsageError(
-            f"this folder holds {state} already, and a second one would overwrite it",
+            "the run in this folder is finished, and nothing is written over it",
             where=str(folder),
-            found=", ".join(sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))),
+            found=found,
+            expected="a folder without a run, or with one that has not ended",
+            help="choose another --run-dir; to train on from its end, name the last of its checkpoints and a new folder: "
+            "--resume RUN/checkpoints/NAME --run-dir OTHER --allow-changed --set train.epochs=N",
+        )
+    if has_begun(folder) and not unfinished:
+        raise UsageError(
+            "this folder holds an unfinished run already, and a second one would overwrite it",
+            where=str(folder),
+            found=found,
             expected="a folder without a run",
-            help="choose another --run-dir, or remove this folder"
-            + ("" if finished else "; to go on with it: --resume auto"),
+            help="choose another --run-dir; to go on with it: --resume auto",
         )
