@@ -6,21 +6,28 @@ import contextlib
 import dataclasses
 import json
 import os
+import random
 import shutil
 import signal
 
+import numpy as np
 import pytest
 import torch
 
+from trainloop import training as training_module
 from trainloop.checkpoint import capture as capture_module
-from trainloop.checkpoint.folder import TENSORS, read_checkpoint
+from trainloop.checkpoint.folder import TENSORS
 from trainloop.checkpoint.keeper import CheckpointKeeper
+from trainloop.checkpoint.store import CheckpointStore
 from trainloop.errors import CheckpointError, InterruptedRunError, UsageError
 from trainloop.files import operations
+from trainloop.loop.finite import FiniteCheck, NotFinite
 from trainloop.training import train
 
 TIMES = ("seconds", "images_per_second")
 STEPS, EPOCH = 12, 6
+LONG_STEPS = 24
+"""of the long form, which stops at every one of them"""
 
 
 def measured(folder):
@@ -31,7 +38,8 @@ def measured(folder):
 
 def final_state(folder):
     """Return every bit of the last checkpoint, and the facts that are no times."""
-    saved = read_checkpoint(folder / "checkpoints" / f"step-{STEPS:08d}-end")
+    saved = CheckpointStore(folder).newest().saved
+    assert saved.facts.position.epoch_closed
     bits = {name: tensor.contiguous().reshape(-1).view(torch.uint8).tolist() for name, tensor in saved.tensors.items()}
     facts = saved.facts.model_dump(exclude={"metrics_bytes", "resumed", "config", "plugins"})
     for name in ("seconds", "train_seconds", "epoch_seconds"):
@@ -85,8 +93,12 @@ CELLS = {
         "model": {"name": "torchvision.squeezenet1_1", "args": {}},
         "train": {"channels_last": True},
     },
-    "compiled step": {"mode": "manual", "stages": {"step": "compiled"}},
-    "winograd": {"mode": "manual", "stages": {"conv": "auto"}},
+    "compiled step, triangle": {
+        "mode": "manual",
+        "stages": {"step": "compiled"},
+        "schedule": {"name": "triangle"},
+    },
+    "winograd, constant": {"mode": "manual", "stages": {"conv": "auto"}, "schedule": {"name": "constant"}},
 }
 
 
@@ -94,7 +106,7 @@ QUICK = [
     *(("sgd", step) for step in (4, EPOCH)),
     *(("adamw, ema, two parts, one cycle", step) for step in (4, EPOCH)),
     ("manual adamw, ema", 4),
-    ("compiled step", EPOCH),
+    ("compiled step, triangle", EPOCH),
     ("dropout, channels last", 4),
 ]
 """where every run of the tests stops a run; the long form stops all of them at every step"""
@@ -105,17 +117,19 @@ def whole(tmp_path_factory, tiny_config):
     """Return a function: cell → its config and the folder of a run without a break."""
     made = {}
 
-    def get(cell):
-        if cell not in made:
+    def get(cell, steps=STEPS):
+        if (cell, steps) not in made:
             changes = dict(CELLS[cell])
+            if steps == LONG_STEPS:
+                changes["train"] = {"batch_size": 125, "max_steps": steps, **changes.get("train", {})}
             if cell.startswith("dropout"):
                 changes["data"] = {"val_size": 1900, "image_size": 40}
-                changes["train"] = {**changes["train"], "batch_size": 20, "epochs": 3}
+                changes["train"] = {**changes["train"], "batch_size": 200 // steps, "epochs": 3}
             config = tiny_config(**changes)
             folder = tmp_path_factory.mktemp("whole") / "run"
             train(config, run_dir=folder)
-            made[cell] = (config, folder)
-        return made[cell]
+            made[cell, steps] = (config, folder)
+        return made[cell, steps]
 
     return get
 
@@ -130,10 +144,10 @@ def test_a_stopped_run_ends_with_the_same_bits(whole, tmp_path, cell, step):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("step", range(1, STEPS + 1))
+@pytest.mark.parametrize("step", range(1, LONG_STEPS + 1))
 @pytest.mark.parametrize("cell", CELLS)
 def test_stopped_at_every_step(whole, tmp_path, cell, step):
-    config, uninterrupted = whole(cell)
+    config, uninterrupted = whole(cell, LONG_STEPS)
     stopped(config, tmp_path / "run", step)
     train(config, run_dir=tmp_path / "run")
     assert_same_end(tmp_path / "run", uninterrupted)
@@ -182,7 +196,7 @@ def test_a_field_that_is_missing_is_noticed(whole, tmp_path, monkeypatch, field)
     assert final_state(tmp_path / "run") != final_state(uninterrupted)
 
 
-COUNTS = ("step", "epoch_step", "epoch_loss_sum", "epoch_correct", "epoch_samples")
+COUNTS = ("step", "epoch", "epoch_step", "epoch_loss_sum", "epoch_correct", "epoch_samples")
 
 
 @pytest.mark.parametrize("field", COUNTS)
@@ -206,6 +220,95 @@ def test_forgotten_dropout_is_noticed(whole, tmp_path, monkeypatch):
     monkeypatch.setattr("trainloop.checkpoint.random_streams.restore", lambda *_: None)
     train(config, run_dir=tmp_path / "run")
     assert final_state(tmp_path / "run")[0] != final_state(uninterrupted)[0]
+
+
+class Drawer:
+    """A part of the user's own that draws from the streams of Python and numpy in every step."""
+
+    def handle(self, event):
+        for _ in getattr(event, "records", ()):
+            random.random()
+            np.random.rand()
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory, tiny_config):
+    """Return a config and the folder of a run without a break that draws."""
+    config, folder = tiny_config(), tmp_path_factory.mktemp("drawn") / "run"
+    train(config, run_dir=folder, sinks=[Drawer()])
+    return config, folder
+
+
+@pytest.mark.parametrize("forgotten", ["", "python", "numpy"])
+def test_a_stream_that_is_forgotten_is_noticed(forgotten, drawn, tmp_path, monkeypatch):
+    config, uninterrupted = drawn
+    stopped(config, tmp_path / "run", 4, sinks=[Drawer()])
+    if forgotten:
+        module = {"python": random, "numpy": np.random}[forgotten]
+        name = {"python": "setstate", "numpy": "set_state"}[forgotten]
+        monkeypatch.setattr(module, name, lambda *_: None)
+    train(config, run_dir=tmp_path / "run", sinks=[Drawer()])
+    assert (final_state(tmp_path / "run") == final_state(uninterrupted)) == (not forgotten)
+
+
+FACTS = {
+    "metrics_bytes": (0, lambda folder: measured(folder)),
+    "resumed": ([], lambda folder: [place["step"] for place in summary_of(folder)["resumed"]]),
+}
+"""fact of a checkpoint → what stands for nothing, and where it shows"""
+
+
+def summary_of(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+@pytest.mark.parametrize("forgotten", ["", *FACTS])
+def test_a_fact_that_is_forgotten_is_noticed(forgotten, whole, tmp_path, monkeypatch):
+    config, _ = whole("manual adamw, ema")
+    stopped(config, tmp_path / "twice", 2)
+    stopped(config, tmp_path / "twice", 4)
+    shutil.copytree(tmp_path / "twice", tmp_path / "run")
+    train(config, run_dir=tmp_path / "twice")
+    if forgotten:
+        real = training_module.find_start
+
+        def forgetful(*args):
+            start = real(*args)
+            facts = start.saved.facts.model_copy(update={forgotten: FACTS[forgotten][0]})
+            metrics = b"" if forgotten == "metrics_bytes" else start.metrics
+            return dataclasses.replace(start, saved=type(start.saved)(start.saved.tensors, facts), metrics=metrics)
+
+        monkeypatch.setattr(training_module, "find_start", forgetful)
+    try:
+        train(config, run_dir=tmp_path / "run")
+    except CheckpointError:
+        assert forgotten
+        return
+    shown = [FACTS[forgotten][1]] if forgotten else [look for _, look in FACTS.values()]
+    assert all(look(tmp_path / "run") == look(tmp_path / "twice") for look in shown) == (not forgotten)
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_skipped_steps_that_are_forgotten_are_noticed(forgotten, tmp_path, tiny_config, monkeypatch):
+    look = FiniteCheck.__call__
+    results = []
+
+    def failing(check, result):
+        results.append(look(check, result))
+        check.passed = len(results) != 2
+        return check.passed
+
+    monkeypatch.setattr(FiniteCheck, "__call__", failing)
+    monkeypatch.setattr(FiniteCheck, "look", lambda *_: NotFinite("loss", "the loss", "nan"))
+    config = tiny_config(train={"on_nonfinite": "skip"})
+    stopped(config, tmp_path / "run", 4)
+    real = capture_module.restore
+    changes = {"skipped_steps": 0} if forgotten else {}
+    monkeypatch.setattr(training_module, "restore", lambda *args: dataclasses.replace(real(*args), **changes))
+    assert train(config, run_dir=tmp_path / "run").skipped_steps == (0 if forgotten else 1)
 
 
 def test_a_damaged_checkpoint_is_passed_over_in_words(whole, tmp_path, tiny_config):
