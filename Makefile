@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 CONFIG ?= configs/quickstart.yaml
+# Processes that share the tests, a core each.
+JOBS   ?= auto
 
 .DEFAULT_GOAL := help
 .PHONY: help install train test test-long test-faults test-faults-long check format clean
@@ -23,7 +25,7 @@ train: $(READY) ## train on the embedded images; CONFIG=configs/cifar10.yaml for
 	$(BIN)/trainloop train --config $(CONFIG)
 
 test: $(READY) ## pass every test (the long proofs and the faults apart)
-	$(BIN)/python -m pytest -m "not long and not faults"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not long and not faults" --numprocesses $(JOBS) --dist worksteal
 
 test-long: $(READY) ## the proofs that take minutes
 	$(BIN)/python -m pytest -m "long and not faults" || [ $$? -eq 5 ]  # 5: no test is that long yet
