@@ -1,0 +1,152 @@
+"""Scenes as PNG and GIF, drawn by Pillow with matplotlib's DejaVu fonts, so that they look the same on every machine."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from trainloop.explain_conv.pictures.scene import DASHED, LOOKS, PALE, PAPER, INK, Look, Scene, Tile, Words
+
+PNG_SCALE = 2
+ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
+SHADES = 3
+"""steps between the colours of text and ground that an animation has"""
+
+
+def png(scene: Scene) -> bytes:
+    """Return a scene as PNG, two dots for each of its units.
+
+    Args:
+        scene: to draw.
+    """
+    out = io.BytesIO()
+    draw(scene, PNG_SCALE).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def gif(scenes: Iterable[Scene], milliseconds: int, last: int, comment: str = "") -> bytes:
+    """Return scenes as an animation that runs for ever.
+
+    Args:
+        scenes: one for each frame, at least one.
+        milliseconds: that a frame stands.
+        last: that the last one stands.
+        comment: kept in the file.
+    """
+    pictures = [draw(scene, 1) for scene in scenes]
+    width, height = (max(sizes) for sizes in zip(*(picture.size for picture in pictures), strict=True))
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(_colours())
+    frames = []
+    for picture in pictures:
+        page = Image.new("RGB", (width, height), PAPER)
+        page.paste(picture)
+        frames.append(page.quantize(palette=palette, dither=Image.Dither.NONE))
+    out = io.BytesIO()
+    frames[0].save(
+        out,
+        "GIF",
+        save_all=True,
+        append_images=frames[1:],
+        duration=[*[milliseconds] * (len(frames) - 1), last],
+        loop=0,
+        comment=comment.encode(),
+    )
+    return out.getvalue()
+
+
+def draw(scene: Scene, scale: int) -> Image.Image:
+    """Return a scene as an image of RGB.
+
+    Args:
+        scene: to draw.
+        scale: dots for each of its units.
+    """
+    image = Image.new("RGB", (scene.width * scale, scene.height * scale), PAPER)
+    pen = ImageDraw.Draw(image)
+    for shape in scene.shapes:
+        if isinstance(shape, Words):
+            _words(pen, shape, scale)
+        else:
+            image.paste(_tile(shape.width, shape.height, shape.look, shape.text, shape.size, scale), _corner(shape, scale))
+    return image
+
+
+def _corner(tile: Tile, scale: int) -> tuple[int, int]:
+    edge = _edge(LOOKS[tile.look], scale)
+    return tile.x * scale - edge, tile.y * scale - edge
+
+
+def _edge(look: Look, scale: int) -> int:
+    """Return how far the outline reaches beyond its rectangle."""
+    return look.width * scale // 2
+
+
+@functools.lru_cache(maxsize=4096)
+def _tile(width: int, height: int, look_name: str, text: str, size: int, scale: int) -> Image.Image:
+    """Return a rectangle with its outline; the same ones come again in every frame."""
+    look = LOOKS[look_name]
+    edge = _edge(look, scale)
+    w, h = width * scale + 2 * edge, height * scale + 2 * edge
+    image = Image.new("RGB", (max(1, w), max(1, h)), look.fill)
+    pen = ImageDraw.Draw(image)
+    if look.hatch:
+        for start in range(-h, w, 6 * scale):
+            pen.line((start, h, start + h, 0), fill=look.hatch, width=2 * scale)
+    if look.width and look.line == DASHED:
+        _dashed(pen, w, h, look, scale)
+    elif look.width:
+        pen.rectangle((0, 0, w - 1, h - 1), outline=look.outline, width=look.width * scale)
+    if text:
+        x, y = w // 2, round(h / 2 + 0.36 * size * scale)
+        pen.text((x, y), text, fill=look.ink, font=_font(size * scale, look.bold), anchor="ms")
+    return image
+
+
+def _dashed(pen: ImageDraw.ImageDraw, w: int, h: int, look: Look, scale: int) -> None:
+    thick = look.width * scale
+    for start in range(0, max(w, h), 6 * scale):
+        end = start + 4 * scale - 1
+        for box in (
+            (start, 0, end, thick - 1),
+            (start, h - thick, end, h - 1),
+            (0, start, thick - 1, end),
+            (w - thick, start, w - 1, end),
+        ):
+            pen.rectangle(box, fill=look.outline)
+
+
+def _words(pen: ImageDraw.ImageDraw, words: Words, scale: int) -> None:
+    place = (words.x * scale, round((words.y + 0.36 * words.size) * scale))
+    font = _font(words.size * scale, words.bold)
+    pen.text(place, words.text, fill=words.ink, font=font, anchor=ANCHORS[words.anchor])
+
+
+@functools.lru_cache(maxsize=64)
+def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    import matplotlib as mpl
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(mpl.get_data_path(), "fonts", "ttf", name), size)
+
+
+def _colours() -> list[int]:
+    """Return the palette of every animation: each look's colours, and what lies between its text and its ground."""
+    pairs = [(look.fill, look.ink) for look in LOOKS.values()]
+    pairs += [(PAPER, ink) for ink in (INK, PALE)]
+    found = dict.fromkeys(_rgb(colour) for look in LOOKS.values() for colour in (look.fill, look.outline, look.hatch) if colour)
+    for ground, ink in pairs:
+        for step in range(SHADES + 2):
+            share = step / (SHADES + 1)
+            mixed = [round(a + (b - a) * share) for a, b in zip(_rgb(ground), _rgb(ink), strict=True)]
+            found[(mixed[0], mixed[1], mixed[2])] = None
+    assert len(found) <= 256
+    return [number for colour in found for number in colour]
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
