@@ -10,7 +10,7 @@ from trainloop.explain_conv.explanation import Explanation
 from trainloop.explain_conv.pictures.planes import LEGEND, Frame, Plane
 from trainloop.explain_conv.pictures.scene import PALE, Scene, Tile, Words, text_width
 from trainloop.explain_conv.screen.layout import window
-from trainloop.explain_conv.screen.words import checked_text, head
+from trainloop.explain_conv.screen.words import head
 
 MARGIN, GAP, LINE = 16, 34, 18
 NUMBER, INDEX, TEXT, HEAD = 12, 10, 13, 16
@@ -21,6 +21,8 @@ MOST_CELLS, MOST_WIDTH = 16, 440
 LEAST_WIDTH = 560
 MOST_FORMULA = 3
 """lines of a formula"""
+LEAST_TITLE = 165
+"""how wide the title of a plane may be, however small the plane is"""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def plane_part(plane: Plane, cell: int) -> Part:
     rows, columns = (window(size, most, at) for size, at in zip(plane.sizes, plane.focus, strict=True))
     side = 22 if plane.sizes[0] > 1 else 0
     width = side + cell * len(columns)
-    lines = _wrapped(plane.title + _cut_text(plane, rows, columns), max(width, 120), INDEX + 2)
+    lines = _wrapped(plane.title + _cut_text(plane, rows, columns), max(width, LEAST_TITLE), INDEX + 2)
     top = len(lines) * LINE
     shapes: list[Tile | Words] = [Words(side, LINE * n + 8, line, INDEX + 2) for n, line in enumerate(lines)]
     for n, column in enumerate(columns):
@@ -126,7 +128,7 @@ def scene_of(explanation: Explanation, parts: Sequence[Part], notes: Sequence[st
     for line in _wrapped(head(explanation), width, HEAD, bold=True):
         shapes.append(Words(MARGIN, y + 8, line, HEAD, bold=True))
         y += 22
-    texts = [*_size_lines(explanation), checked_text(explanation)]
+    texts = [*_size_lines(explanation), _checked(explanation)]
     for line in [line for text in texts for line in _wrapped(text, width, NUMBER)]:
         shapes.append(Words(MARGIN, y + 8, line, NUMBER, ink=PALE))
         y += LINE
@@ -141,7 +143,8 @@ def scene_of(explanation: Explanation, parts: Sequence[Part], notes: Sequence[st
     shapes += legend.moved(MARGIN, y + 10)
     total = y + 10 + legend.height + MARGIN
     title = head(explanation)
-    description = " ".join([*texts, *(shape.text for part in parts for shape in part.shapes if isinstance(shape, Words) and shape.size == TEXT)])
+    spoken = (shape.text for part in parts for shape in part.shapes if isinstance(shape, Words) and shape.size == TEXT)
+    description = " ".join([*texts, *spoken])
     return Scene(width + 2 * MARGIN, total, title, description, tuple(shapes))
 
 
@@ -161,11 +164,18 @@ def legend_part(looks: set[str], width: int) -> Part:
 
 
 def _size_lines(explanation: Explanation) -> list[str]:
-    own = [explanation.axes[axis] for axis in explanation.problem.axes]
+    """Return the arithmetic of the size, of both axes in one line where the numbers are the same."""
     names: dict[str, list[str]] = {}
-    for axis in own:
-        names.setdefault(f"{axis.size.symbols} = {axis.size.numbers}", []).append(axis.name)
-    return [f"{' and '.join(axes)}: {text}" for text, axes in names.items()]
+    for axis in (explanation.axes[axis] for axis in explanation.problem.axes):
+        names.setdefault(axis.size.numbers, []).append(axis.name)
+    symbols = {axis.size.numbers: axis.size.symbols for axis in reversed(explanation.axes)}
+    return [f"{' and '.join(axes)} → {symbols[numbers]} = {numbers}" for numbers, axes in names.items()]
+
+
+def _checked(explanation: Explanation) -> str:
+    """Return what the comparison with torch found; without its version, so that a picture changes only with its content."""
+    bad = [check.what for check in explanation.checks if not check.same]
+    return f"NOT the numbers of torch: {', '.join(bad)}" if bad else "every number checked against torch: same"
 
 
 def _cut_text(plane: Plane, rows: range, columns: range) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from trainloop.explain_conv.pictures.scene import DASHED, LOOKS, PALE, PAPER, INK, Look, Scene, Tile, Words
+from trainloop.explain_conv.pictures.scene import DASHED, INK, LOOKS, PALE, PAPER, Look, Scene, Tile, Words
 
 PNG_SCALE = 2
 ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
@@ -72,7 +72,9 @@ def draw(scene: Scene, scale: int) -> Image.Image:
         if isinstance(shape, Words):
             _words(pen, shape, scale)
         else:
-            image.paste(_tile(shape.width, shape.height, shape.look, shape.text, shape.size, scale), _corner(shape, scale))
+            image.paste(
+                _tile(shape.width, shape.height, shape.look, shape.text, shape.size, scale), _corner(shape, scale)
+            )
     return image
 
 
@@ -90,8 +92,8 @@ def _edge(look: Look, scale: int) -> int:
 def _tile(width: int, height: int, look_name: str, text: str, size: int, scale: int) -> Image.Image:
     """Return a rectangle with its outline; the same ones come again in every frame."""
     look = LOOKS[look_name]
-    edge = _edge(look, scale)
-    w, h = width * scale + 2 * edge, height * scale + 2 * edge
+    # An outline of 1 lies on its neighbour's, one of 2 half on either side.
+    w, h = ((side + look.width) * scale for side in (width, height))
     image = Image.new("RGB", (max(1, w), max(1, h)), look.fill)
     pen = ImageDraw.Draw(image)
     if look.hatch:
@@ -138,7 +140,9 @@ def _colours() -> list[int]:
     """Return the palette of every animation: each look's colours, and what lies between its text and its ground."""
     pairs = [(look.fill, look.ink) for look in LOOKS.values()]
     pairs += [(PAPER, ink) for ink in (INK, PALE)]
-    found = dict.fromkeys(_rgb(colour) for look in LOOKS.values() for colour in (look.fill, look.outline, look.hatch) if colour)
+    found = dict.fromkeys(
+        _rgb(colour) for look in LOOKS.values() for colour in (look.fill, look.outline, look.hatch) if colour
+    )
     for ground, ink in pairs:
         for step in range(SHADES + 2):
             share = step / (SHADES + 1)

@@ -31,6 +31,8 @@ BLUE, ORANGE, SKY, YELLOW = "#0072B2", "#E69F00", "#56B4E9", "#F0E442"
 ENTRY, FRAME = "entry", "frame"
 """looks of a matrix: a weight in it, and its border"""
 SOLID, DASHED = "solid", "dashed"
+COUNTS = ((PAPER, PALE), ("#D9EDFA", INK), ("#9CCDEB", INK), ("#5AA9D6", INK), (BLUE, PAPER))
+"""fill and ink of the places that are written 0, 1, 2, 3 and more times"""
 
 
 class Look(NamedTuple):
@@ -70,12 +72,10 @@ LOOKS = {
     OTHER: Look("#ECECEC", "#C8CCD0", ink="#80868E"),
     ENTRY: Look("#8FC3E2", "#8FC3E2", 0),
     FRAME: Look(PAPER, "#9AA0A8"),
-    **{f"count{step}": Look(fill, "#9AA0A8", ink=ink) for step, (fill, ink) in enumerate(
-        ((PAPER, PALE), ("#D9EDFA", INK), ("#9CCDEB", INK), ("#5AA9D6", INK), (BLUE, PAPER))
-    )},
+    **{f"count{step}": Look(fill, "#9AA0A8", ink=ink) for step, (fill, ink) in enumerate(COUNTS)},
 }
 """by what a place is"""
-MOST_COUNT = 4
+MOST_COUNT = len(COUNTS) - 1
 """from here on, counts share the darkest look"""
 
 
@@ -153,4 +153,4 @@ class Scene:
 
 def text_width(text: str, size: int, *, bold: bool = False) -> int:
     """Return about how wide a text is, rather too much than too little."""
-    return int(len(text) * size * (0.68 if bold else 0.61)) + 1
+    return int(len(text) * size * (0.65 if bold else 0.61)) + 1

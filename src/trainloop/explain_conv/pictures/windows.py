@@ -75,9 +75,7 @@ class WindowFrames:
     def _slid_plane(self, cell: Cell, channel: int, *, shown: bool) -> Plane:
         plane, (top, left) = self._slid[channel].tolist(), self._view.offset
         terms = [term for term in cell.terms if term.channel == channel]
-        marks = {
-            (term.place[0] + top, term.place[1] + left): LOST if term.source is None else READ for term in terms
-        }
+        marks = {(term.place[0] + top, term.place[1] + left): LOST if term.source is None else READ for term in terms}
         focus = sorted(marks)[len(marks) // 2] if marks else (0, 0)
 
         def look(place: Place) -> str:
