@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 CONFIG ?= configs/quickstart.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-long test-faults test-faults-long check format clean
+.PHONY: help install train test test-long test-faults test-faults-long gallery check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test-faults: $(READY) ## damage, hostile files, full disks, power loss, rivals: 
 
 test-faults-long: $(READY) ## the same with far more of each
 	$(BIN)/python -m pytest tests/faults --faults-long
+
+gallery: $(READY) ## draw docs/gallery: every case of convolution arithmetic, animated
+	$(BIN)/python -m trainloop.explain_conv.gallery docs/gallery
 
 check: $(READY) ## lint, format check and strict types; changes nothing
 	$(BIN)/ruff check src tests benchmarks

@@ -15,11 +15,12 @@ from trainloop.explain_conv.screen.words import head
 MARGIN, GAP, LINE = 16, 34, 18
 NUMBER, INDEX, TEXT, HEAD = 12, 10, 13, 16
 """sizes of letters: in a cell, of row and column numbers, of lines, of the first line"""
-SMALLEST_CELL = 24
+SMALLEST_CELL, DIGIT = 24, 9
+"""sides of a cell, and what each digit in it needs"""
 MOST_CELLS, MOST_WIDTH = 16, 440
 """a plane has at most so many rows and columns, and is at most so wide"""
 LEAST_WIDTH = 560
-MOST_FORMULA = 3
+MOST_FORMULA = 2
 """lines of a formula"""
 LEAST_TITLE = 165
 """how wide the title of a plane may be, however small the plane is"""
@@ -48,7 +49,7 @@ def cell_size(explanation: Explanation) -> int:
     """Return the side of a cell in which every number of an explanation fits."""
     arrays = [array for view in explanation.views for name, array in view.arrays.items() if name == "uncropped"]
     largest = max(int(array.abs().max()) for array in (explanation.output, explanation.input, *arrays))
-    return max(SMALLEST_CELL, text_width(str(largest), NUMBER, bold=True) + 6)
+    return max(SMALLEST_CELL, len(str(largest)) * DIGIT + 6)
 
 
 def plane_part(plane: Plane, cell: int) -> Part:

@@ -20,7 +20,7 @@ LEGEND = {
     CUT: "cut off by padding",
     TAP: "weight",
     DONE: "output",
-    WAITING: "not computed yet",
+    WAITING: "nothing there",
     OTHER: "another group",
 }
 """in the order of the picture's legend"""

@@ -7,24 +7,28 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from trainloop.explain_conv.pictures.scene import DASHED, INK, LOOKS, PALE, PAPER, Look, Scene, Tile, Words
 
 PNG_SCALE = 2
 ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
-SHADES = 3
-"""steps between the colours of text and ground that an animation has"""
+SHADES = 2
+"""steps between the colours of text and ground that a picture has"""
 
 
-def png(scene: Scene) -> bytes:
+def png(scene: Scene, comment: str = "") -> bytes:
     """Return a scene as PNG, two dots for each of its units.
 
     Args:
         scene: to draw.
+        comment: kept in the file.
     """
-    out = io.BytesIO()
-    draw(scene, PNG_SCALE).save(out, "PNG", optimize=True)
+    out, facts = io.BytesIO(), PngImagePlugin.PngInfo()
+    if comment:
+        facts.add_itxt("Comment", comment)
+    picture = draw(scene, PNG_SCALE).quantize(palette=_palette(), dither=Image.Dither.NONE)
+    picture.save(out, "PNG", optimize=True, pnginfo=facts)
     return out.getvalue()
 
 
@@ -39,8 +43,7 @@ def gif(scenes: Iterable[Scene], milliseconds: int, last: int, comment: str = ""
     """
     pictures = [draw(scene, 1) for scene in scenes]
     width, height = (max(sizes) for sizes in zip(*(picture.size for picture in pictures), strict=True))
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(_colours())
+    palette = _palette()
     frames = []
     for picture in pictures:
         page = Image.new("RGB", (width, height), PAPER)
@@ -55,6 +58,9 @@ def gif(scenes: Iterable[Scene], milliseconds: int, last: int, comment: str = ""
         duration=[*[milliseconds] * (len(frames) - 1), last],
         loop=0,
         comment=comment.encode(),
+        # One palette for all frames, of which each draws only what is different from the one before.
+        palette=bytes(_colours()),
+        optimize=True,
     )
     return out.getvalue()
 
@@ -136,8 +142,14 @@ def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(mpl.get_data_path(), "fonts", "ttf", name), size)
 
 
+def _palette() -> Image.Image:
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(_colours())
+    return palette
+
+
 def _colours() -> list[int]:
-    """Return the palette of every animation: each look's colours, and what lies between its text and its ground."""
+    """Return the palette of every picture: each look's colours, and what lies between its text and its ground."""
     pairs = [(look.fill, look.ink) for look in LOOKS.values()]
     pairs += [(PAPER, ink) for ink in (INK, PALE)]
     found = dict.fromkeys(

@@ -153,4 +153,4 @@ class Scene:
 
 def text_width(text: str, size: int, *, bold: bool = False) -> int:
     """Return about how wide a text is, rather too much than too little."""
-    return int(len(text) * size * (0.65 if bold else 0.61)) + 1
+    return int(len(text) * size * (0.63 if bold else 0.57)) + 1

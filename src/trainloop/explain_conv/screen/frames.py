@@ -19,10 +19,12 @@ from trainloop.explain_conv.pictures.planes import (
 )
 from trainloop.explain_conv.pictures.walks import Walk
 from trainloop.explain_conv.screen import layout
-from trainloop.explain_conv.screen.layout import Block, Grid, paragraph, side_by_side
+from trainloop.explain_conv.screen.layout import MOST_ROWS, Block, Grid, paragraph, side_by_side
 
 MOST_FRAMES = 100
 """that are printed"""
+FEWEST_ROWS = 3
+"""of a plane, however low the screen is"""
 MARKS = {CHOSEN: layout.CHOSEN, READ: layout.READ, LOST: layout.READ, CUT: layout.CUT, OTHER: layout.CUT}
 """how the looks of a picture show as text"""
 
@@ -44,16 +46,33 @@ def all_frames(walk: Walk, width: int) -> Iterator[Text]:
         yield from paragraph(more, width, indent=0)
 
 
-def frame_lines(frame: Frame, width: int, digits: int) -> list[Text]:
+def fitting_lines(frame: Frame, width: int, height: int, digits: int) -> list[Text]:
+    """Return the lines of a step with as many rows of each plane as leave all of it on the screen.
+
+    Args:
+        frame: the step.
+        width: columns that there are.
+        height: lines that there are.
+        digits: as of ``frame_lines``.
+    """
+    for rows in range(MOST_ROWS, FEWEST_ROWS, -1):
+        lines = frame_lines(frame, width, digits, rows)
+        if len(lines) <= height:
+            return lines
+    return frame_lines(frame, width, digits, FEWEST_ROWS)
+
+
+def frame_lines(frame: Frame, width: int, digits: int, most_rows: int = MOST_ROWS) -> list[Text]:
     """Return the lines of a step.
 
     Args:
         frame: the step.
         width: columns that there are.
         digits: of the longest number of any step, so that nothing moves from one to the next.
+        most_rows: of a plane.
     """
     blocks = [
-        _block(plane, width - 2, digits if plane.name == "output" else 0)
+        _block(plane, width - 2, digits if plane.name == "output" else 0, most_rows)
         for column in frame.columns
         for plane in column
     ]
@@ -70,7 +89,7 @@ def most_digits(walk: Walk) -> int:
     return max(len(str(int(array.max()))) for array in arrays)
 
 
-def _block(plane: Plane, width: int, digits: int) -> Block:
+def _block(plane: Plane, width: int, digits: int, most_rows: int) -> Block:
     def number(row: int, column: int) -> str:
         text, look = plane.number((row, column)), plane.look((row, column))
         nothing = not text or (text == "0" and look in (PADDING, INSERTED, LOST))
@@ -79,4 +98,4 @@ def _block(plane: Plane, width: int, digits: int) -> Block:
     rows, columns = plane.sizes
     looks = {(row, column): plane.look((row, column)) for row in range(rows) for column in range(columns)}
     marks = {place: MARKS[look] for place, look in looks.items() if look in MARKS}
-    return Grid(plane.title, plane.sizes, number, marks, plane.focus, plane.first, digits).block(width)
+    return Grid(plane.title, plane.sizes, number, marks, plane.focus, plane.first, digits).block(width, most_rows)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from trainloop.errors import UsageError
 from trainloop.explain_conv.pictures.walks import Walk
-from trainloop.explain_conv.screen.frames import frame_lines, most_digits
+from trainloop.explain_conv.screen.frames import fitting_lines, most_digits
 
 FORWARD, BACK, FIRST, LAST, QUIT = "forward", "back", "first", "last", "quit"
 KEYS = {
@@ -75,9 +75,9 @@ def step_through(walk: Walk, console: Console) -> None:
     step = walk.start
     with _keys() as read, _ended_by_sigterm(), console.screen() as screen:
         while True:
-            width = console.width
-            hint = Text(HELP[:width], style="dim")
-            screen.update(*_joined([hint, *frame_lines(walk.frame(step), width, digits)]))
+            width, height = console.size
+            lines = fitting_lines(walk.frame(step), width, height - 1, digits)
+            screen.update(_joined([Text(HELP[:width], style="dim"), *lines]))
             for key in read():
                 if key == QUIT:
                     return
@@ -117,11 +117,11 @@ def _moved(step: int, key: str, steps: int) -> int:
     }[key]
 
 
-def _joined(lines: list[Text]) -> tuple[Text, ...]:
+def _joined(lines: list[Text]) -> Text:
     """Return one text, cut to the screen rather than wrapped."""
     text = Text("\n", no_wrap=True, overflow="crop").join(lines)
     text.no_wrap, text.overflow = True, "crop"
-    return (text,)
+    return text
 
 
 @contextmanager
