@@ -20,7 +20,7 @@ from trainloop.explain_conv.pictures.planes import (
     Place,
     Plane,
 )
-from trainloop.explain_conv.pictures.windows import MOST_CHANNELS, channel_title, never_read
+from trainloop.explain_conv.pictures.windows import MOST_CHANNELS, channel_title, never_read, not_drawn
 from trainloop.explain_conv.screen.layout import window
 from trainloop.explain_conv.screen.words import named_place, sum_text
 
@@ -46,21 +46,19 @@ class StampFrames:
         self._add_up(done)
         outputs = self._outputs_of(channel)
         shown = window(problem.out_channels, MOST_CHANNELS, outputs[0])
+        inputs = window(problem.in_channels, MOST_CHANNELS, channel)
         value = int(explanation.input[channel][place])
         name = named_place(explanation, "input", place, channel, problem.in_channels)
         starts = tuple(at * s - p for at, s, p in zip(place, problem.stride, problem.padding, strict=True))
         return Frame(
             f"{title}: {name} = {value}",
             (
-                tuple(
-                    self._input(channel, {place: CHOSEN}, one)
-                    for one in window(problem.in_channels, MOST_CHANNELS, channel)
-                ),
+                tuple(self._input(channel, {place: CHOSEN}, one) for one in inputs),
                 tuple(self._stamp(channel, value, one) for one in shown if one in outputs),
                 tuple(self._added(one, self._stamped(place) if one in outputs else {}, place) for one in shown),
             ),
             ("→", "⊕"),
-            f"{name} = {value} times the kernel, added {_from(problem.own(starts))}",
+            f"{name} = {value} times the kernel, added {_from(problem.own(starts))}{not_drawn(explanation, inputs, shown)}",
         )
 
     def of_cell(self, cell: Cell) -> Frame:
@@ -91,7 +89,7 @@ class StampFrames:
                 tuple(added),
             ),
             ("→", "⊕"),
-            f"{name} = {sum_text(cell, problem.bias)}",
+            f"{name} = {sum_text(cell, problem.bias)}{not_drawn(explanation, shown, outputs)}",
         )
 
     def _add_up(self, done: int) -> None:

@@ -23,7 +23,7 @@ from trainloop.explain_conv.pictures.planes import (
 from trainloop.explain_conv.screen.layout import window
 from trainloop.explain_conv.screen.words import named_place, sum_text
 
-MOST_CHANNELS = 3
+MOST_CHANNELS = 4
 """of the input or output in one frame"""
 GATHER = "gather"
 
@@ -31,6 +31,20 @@ GATHER = "gather"
 def channel_title(name: str, channel: int, channels: int) -> str:
     """Return the title of a plane, with its channel where there are several."""
     return f"{name}, channel {channel} of {channels}" if channels > 1 else name
+
+
+def not_drawn(explanation: Explanation, inputs: range, outputs: range) -> str:
+    """Return how many channels a frame leaves out, in round brackets; nothing where it shows all.
+
+    Args:
+        explanation: the whole.
+        inputs: channels of the input that are drawn.
+        outputs: channels of the output that are drawn.
+    """
+    problem = explanation.problem
+    pairs = (("input", inputs, problem.in_channels), ("output", outputs, problem.out_channels))
+    parts = [f"{len(drawn)} of {all} {name} channels" for name, drawn, all in pairs if len(drawn) < all]
+    return f" (drawn: {' and '.join(parts)})" if parts else ""
 
 
 def never_read(explanation: Explanation, place: Place) -> bool:
@@ -69,7 +83,7 @@ class WindowFrames:
                 tuple(self._output(cell, one, done) for one in outputs),
             ),
             ("∗", "="),
-            f"{name} = {sum_text(cell, problem.bias)}",
+            f"{name} = {sum_text(cell, problem.bias)}{not_drawn(explanation, inputs, outputs)}",
         )
 
     def _slid_plane(self, cell: Cell, channel: int, *, shown: bool) -> Plane:
