@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trainloop.cli import explain_conv_pictures as pictures
+from trainloop.cli import explain_conv_options as conv_options
 from trainloop.cli import options
+from trainloop.cli.explain_conv_pictures import PICTURES, Looks
 from trainloop.cli.explain_conv_request import Request, parse_image, parse_place, parse_solve
 from trainloop.cli.outputs import STANDARD_OUTPUT, check_outputs
 
@@ -21,26 +22,10 @@ if TYPE_CHECKING:
 
 
 def explain_conv(
-    problem: Annotated[
-        str | None,
-        typer.Option(
-            "--problem",
-            metavar="MODULE",
-            help="Conv1d, Conv2d, ConvTranspose1d or ConvTranspose2d as torch writes it; without it "
-            "ConvTranspose2d(1, 1, 3, stride=2, padding=1, output_padding=1).",
-        ),
-    ] = None,
-    input: Annotated[
-        str | None,
-        typer.Option("--input", metavar="5x5", help="Size of the input; of the images for --stack, such as 3x64x64."),
-    ] = None,
-    cell: Annotated[
-        str | None, typer.Option("--cell", metavar="3,4", help="The output to take apart; 1,3,4 for channel 1.")
-    ] = None,
-    pixel: Annotated[
-        str | None,
-        typer.Option("--pixel", metavar="1,2", help="The input pixel to follow; without it one the cell reads."),
-    ] = None,
+    problem: conv_options.Problem = None,
+    input: conv_options.Input = None,
+    cell: conv_options.Cell = None,
+    pixel: conv_options.Pixel = None,
     solve: Annotated[
         str | None,
         typer.Option("--solve", metavar="7x7:14x14", help="List the parameters that map one size to another."),
@@ -57,12 +42,12 @@ def explain_conv(
     code: Annotated[
         bool, typer.Option("--code", help="Print a program, plain loops and torch, that gives exactly these numbers.")
     ] = False,
-    view: pictures.View = None,
-    frames: pictures.Frames = False,
-    step: pictures.Step = False,
-    svg: pictures.Svg = None,
-    png: pictures.Png = None,
-    gif: pictures.Gif = None,
+    view: conv_options.View = None,
+    frames: conv_options.Frames = False,
+    step: conv_options.Step = False,
+    svg: conv_options.Svg = None,
+    png: conv_options.Png = None,
+    gif: conv_options.Gif = None,
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE|-", help="Write one JSON object too; - prints nothing else.")
     ] = None,
@@ -71,13 +56,13 @@ def explain_conv(
     """Explain a convolution until nothing is left: size, every cell, equal views, overlap, cost; checked against torch."""
     request = Request(problem, input, cell, pixel, solve, transpose, match, stack, code)
     request.check()
-    looks = pictures.Looks(view, frames, step, svg, png, gif)
+    looks = Looks(view, frames, step, svg, png, gif)
     looks.check(request.question, json_file)
-    check_outputs({"--json": json_file, **looks.files}, pictures.PICTURES)
+    check_outputs({"--json": json_file, **looks.files}, PICTURES)
     _reply(request, looks, plugins or [], json_file)
 
 
-def _reply(request: Request, looks: pictures.Looks, plugins: list[Path], json_file: str | None) -> None:
+def _reply(request: Request, looks: Looks, plugins: list[Path], json_file: str | None) -> None:
     """Answer the question that is asked, or explain."""
     if request.code:
         _code(request, json_file)
@@ -91,7 +76,7 @@ def _reply(request: Request, looks: pictures.Looks, plugins: list[Path], json_fi
         _explain(request, looks, json_file)
 
 
-def _explain(request: Request, looks: pictures.Looks, json_file: str | None) -> None:
+def _explain(request: Request, looks: Looks, json_file: str | None) -> None:
     from trainloop.explain_conv.as_json import as_json
     from trainloop.explain_conv.explain import explain_conv as explain
     from trainloop.explain_conv.parse import DEFAULT_PROBLEM, parse_problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -22,18 +22,6 @@ PICTURES = {"--svg": ("svg",), "--png": ("png",), "--gif": ("gif",)}
 """endings that the file of an option may have"""
 MILLISECONDS, LAST = 600, 2500
 """that a frame of an animation stands, and the last one"""
-
-View = Annotated[
-    str | None,
-    typer.Option("--view", metavar="NAME", help="What steps go through: scatter or zero_insert of a transposed one."),
-]
-Frames = Annotated[bool, typer.Option("--frames", help="Print every step instead of the page.")]
-Step = Annotated[bool, typer.Option("--step", help="Go through the steps with the arrow keys; q ends.")]
-Svg = Annotated[
-    str | None, typer.Option("--svg", metavar="FILE", help="Draw it as SVG too; three views if transposed.")
-]
-Png = Annotated[str | None, typer.Option("--png", metavar="FILE", help="The same as PNG.")]
-Gif = Annotated[str | None, typer.Option("--gif", metavar="FILE", help="Draw the steps as an animation too.")]
 
 
 @dataclass(frozen=True)

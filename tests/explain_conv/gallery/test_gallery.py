@@ -21,6 +21,8 @@ from trainloop.explain_conv.pictures.walks import SCATTER, ZERO_INSERT
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "docs" / "gallery"
 MOST_BYTES = 3_000_000
+NOISE = 5
+"""by palette and letters; the next step of an animation is 8 and more away"""
 WELL_KNOWN = {
     "No padding, no strides",
     "Arbitrary padding, no strides",
@@ -149,7 +151,7 @@ def test_a_committed_file_is_what_is_drawn_now(case):
         assert image.n_frames == len(drawn.scenes) == channels * math.prod(input if case.view == SCATTER else output)
     for step in steps:
         image.seek(step)
-        assert difference(image, drawn.scenes[step], 1 if case.drawn == STEPS else PNG_SCALE) < 2
+        assert difference(image, drawn.scenes[step], 1 if case.drawn == STEPS else PNG_SCALE) < NOISE
         if case.drawn == STEPS:
             assert image.info["duration"] == (LAST if step == len(drawn.scenes) - 1 else MILLISECONDS)
 
@@ -158,7 +160,7 @@ def test_a_file_of_another_case_would_be_found():
     one, other = CONVOLUTIONS[2], CONVOLUTIONS[3]
     image = opened(one)
     assert comment_of(image) != drawing(other).comment
-    assert difference(image, drawing(one).scenes[1], 1) > 2
+    assert difference(image, drawing(one).scenes[1], 1) > NOISE
     wrong = drawing(one)._replace(scenes=drawing(one).scenes[1:])
     assert wrong.digest != drawing(one).digest
 
@@ -187,7 +189,11 @@ def test_the_page_is_what_is_written_and_nothing_else_lies_there():
     assert re.findall(r"^## (.*)$", index(), re.MULTILINE) == list(SECTIONS)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [CONVOLUTIONS[1], *TRANSPOSED[:2], *(case for case in MORE if case.drawn != STEPS)],
+    ids=lambda case: case.name,
+)
 def test_the_command_below_a_picture_is_taken(case):
     import shlex
 

@@ -13,6 +13,8 @@ from trainloop.explain_conv.pictures.scene import DASHED, INK, LOOKS, PALE, PAPE
 
 PNG_SCALE = 2
 ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
+SHORT = 4
+"""letters of a text that is kept for the next time"""
 SHADES = 2
 """steps between the colours of text and ground that a picture has"""
 
@@ -41,14 +43,10 @@ def gif(scenes: Iterable[Scene], milliseconds: int, last: int, comment: str = ""
         last: that the last one stands.
         comment: kept in the file.
     """
-    pictures = [draw(scene, 1) for scene in scenes]
-    width, height = (max(sizes) for sizes in zip(*(picture.size for picture in pictures), strict=True))
+    known = list(scenes)
+    width, height = max(scene.width for scene in known), max(scene.height for scene in known)
     palette = _palette()
-    frames = []
-    for picture in pictures:
-        page = Image.new("RGB", (width, height), PAPER)
-        page.paste(picture)
-        frames.append(page.quantize(palette=palette, dither=Image.Dither.NONE))
+    frames = [draw(scene, 1, (width, height)).quantize(palette=palette, dither=Image.Dither.NONE) for scene in known]
     out = io.BytesIO()
     frames[0].save(
         out,
@@ -65,18 +63,19 @@ def gif(scenes: Iterable[Scene], milliseconds: int, last: int, comment: str = ""
     return out.getvalue()
 
 
-def draw(scene: Scene, scale: int) -> Image.Image:
+def draw(scene: Scene, scale: int, size: tuple[int, int] | None = None) -> Image.Image:
     """Return a scene as an image of RGB.
 
     Args:
         scene: to draw.
         scale: dots for each of its units.
+        size: (width, height) of the image; None for what the scene needs.
     """
-    image = Image.new("RGB", (scene.width * scale, scene.height * scale), PAPER)
+    image = Image.new("RGB", size or (scene.width * scale, scene.height * scale), PAPER)
     pen = ImageDraw.Draw(image)
     for shape in scene.shapes:
         if isinstance(shape, Words):
-            _words(pen, shape, scale)
+            _words(image, pen, shape, scale)
         else:
             image.paste(
                 _tile(shape.width, shape.height, shape.look, shape.text, shape.size, scale), _corner(shape, scale)
@@ -128,10 +127,25 @@ def _dashed(pen: ImageDraw.ImageDraw, w: int, h: int, look: Look, scale: int) ->
             pen.rectangle(box, fill=look.outline)
 
 
-def _words(pen: ImageDraw.ImageDraw, words: Words, scale: int) -> None:
-    place = (words.x * scale, round((words.y + 0.36 * words.size) * scale))
-    font = _font(words.size * scale, words.bold)
-    pen.text(place, words.text, fill=words.ink, font=font, anchor=ANCHORS[words.anchor])
+def _words(image: Image.Image, pen: ImageDraw.ImageDraw, words: Words, scale: int) -> None:
+    x, y = words.x * scale, round((words.y + 0.36 * words.size) * scale)
+    if len(words.text) > SHORT:
+        pen.text(
+            (x, y), words.text, fill=words.ink, font=_font(words.size * scale, words.bold), anchor=ANCHORS[words.anchor]
+        )
+        return
+    label, left, top = _label(words._replace(x=0, y=0), scale)
+    image.paste(label, (x + left, y + top))
+
+
+@functools.lru_cache(maxsize=4096)
+def _label(words: Words, scale: int) -> tuple[Image.Image, int, int]:
+    """Return a short text on paper, and where its corner lies from its place; the same come again and again."""
+    font, anchor = _font(words.size * scale, words.bold), ANCHORS[words.anchor]
+    left, top, right, bottom = map(round, font.getbbox(words.text, anchor=anchor))
+    image = Image.new("RGB", (right - left + 2, bottom - top + 2), PAPER)
+    ImageDraw.Draw(image).text((1 - left, 1 - top), words.text, fill=words.ink, font=font, anchor=anchor)
+    return image, left - 1, top - 1
 
 
 @functools.lru_cache(maxsize=64)
