@@ -19,6 +19,8 @@ SMALLEST_CELL, DIGIT = 24, 9
 """sides of a cell, and what each digit in it needs"""
 MOST_CELLS, MOST_WIDTH = 16, 440
 """a plane has at most so many rows and columns, and is at most so wide"""
+FEW_CELLS = 10
+"""where there are several channels"""
 LEAST_WIDTH = 560
 MOST_FORMULA = 2
 """lines of a formula"""
@@ -52,14 +54,15 @@ def cell_size(explanation: Explanation) -> int:
     return max(SMALLEST_CELL, len(str(largest)) * DIGIT + 6)
 
 
-def plane_part(plane: Plane, cell: int) -> Part:
+def plane_part(plane: Plane, cell: int, most_cells: int = MOST_CELLS) -> Part:
     """Return a plane with its title and the numbers of its rows and columns; cut around its focus where it is large.
 
     Args:
         plane: to draw.
         cell: side of a cell.
+        most_cells: rows and columns at most.
     """
-    most = max(5, min(MOST_CELLS, MOST_WIDTH // cell))
+    most = max(5, min(most_cells, MOST_WIDTH // cell))
     rows, columns = (window(size, most, at) for size, at in zip(plane.sizes, plane.focus, strict=True))
     side = 22 if plane.sizes[0] > 1 else 0
     width = side + cell * len(columns)
@@ -93,7 +96,8 @@ def frame_part(frame: Frame, cell: int, width: int = 0, formula_lines: int = 0) 
         width: that the formula may take at least.
         formula_lines: how much room the formula gets whatever it needs; 0 for what it needs.
     """
-    columns = [[plane_part(plane, cell) for plane in column] for column in frame.columns]
+    most = FEW_CELLS if any(len(column) > 1 for column in frame.columns) else MOST_CELLS
+    columns = [[plane_part(plane, cell, most) for plane in column] for column in frame.columns]
     widths = [max(part.width for part in column) for column in columns]
     total = max(width, LEAST_WIDTH, sum(widths) + GAP * (len(columns) - 1))
     shapes: list[Tile | Words] = [Words(0, 8, _fitting(frame.title, total, TEXT), TEXT, bold=True)]
