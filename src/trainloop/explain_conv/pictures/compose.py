@@ -16,9 +16,11 @@ MARGIN, GAP, LINE = 16, 34, 18
 NUMBER, INDEX, TEXT, HEAD = 12, 10, 13, 16
 """sizes of letters: in a cell, of row and column numbers, of lines, of the first line"""
 SMALLEST_CELL, DIGIT = 24, 9
-"""sides of a cell, and what each digit in it needs"""
+"""width of a cell, and what each digit in it needs"""
 MOST_CELLS, MOST_WIDTH = 16, 440
 """a plane has at most so many rows and columns, and is at most so wide"""
+TALLEST = 33
+"""a cell that long numbers make wider than this is no longer a square"""
 FEW_CELLS = 10
 """where there are several channels"""
 LEAST_WIDTH = 560
@@ -48,7 +50,7 @@ class Part:
 
 
 def cell_size(explanation: Explanation) -> int:
-    """Return the side of a cell in which every number of an explanation fits."""
+    """Return the width of a cell in which every number of an explanation fits."""
     arrays = [array for view in explanation.views for name, array in view.arrays.items() if name == "uncropped"]
     largest = max(int(array.abs().max()) for array in (explanation.output, explanation.input, *arrays))
     return max(SMALLEST_CELL, len(str(largest)) * DIGIT + 6)
@@ -59,7 +61,7 @@ def plane_part(plane: Plane, cell: int, most_cells: int = MOST_CELLS) -> Part:
 
     Args:
         plane: to draw.
-        cell: side of a cell.
+        cell: width of a cell.
         most_cells: rows and columns at most.
     """
     most = max(5, min(most_cells, MOST_WIDTH // cell))
@@ -67,24 +69,24 @@ def plane_part(plane: Plane, cell: int, most_cells: int = MOST_CELLS) -> Part:
     side = 22 if plane.sizes[0] > 1 else 0
     width = side + cell * len(columns)
     lines = _wrapped(plane.title + _cut_text(plane, rows, columns), max(width, LEAST_TITLE), INDEX + 2)
-    top = len(lines) * LINE
+    top, high = len(lines) * LINE, min(cell, TALLEST)
     shapes: list[Tile | Words] = [Words(side, LINE * n + 8, line, INDEX + 2) for n, line in enumerate(lines)]
     for n, column in enumerate(columns):
         x = side + n * cell + cell // 2
         shapes.append(Words(x, top + 7, str(plane.first[1] + column), INDEX, ink=PALE, anchor="middle"))
     marked: list[Tile | Words] = []
     for m, row in enumerate(rows):
-        y = top + 16 + m * cell
+        y = top + 16 + m * high
         if side:
-            shapes.append(Words(side - 5, y + cell // 2, str(plane.first[0] + row), INDEX, ink=PALE, anchor="end"))
+            shapes.append(Words(side - 5, y + high // 2, str(plane.first[0] + row), INDEX, ink=PALE, anchor="end"))
         for n, column in enumerate(columns):
             place = (row, column)
             look = plane.look(place)
-            tile = Tile(side + n * cell, y, cell, cell, look, plane.number(place), NUMBER, plane.name)
+            tile = Tile(side + n * cell, y, cell, high, look, plane.number(place), NUMBER, plane.name)
             # Thick outlines lie over those of their neighbours.
             (marked if look in ("chosen", "read", "lost") else shapes).append(tile)
     width = max(width, *(text_width(line, INDEX + 2) for line in lines))
-    return Part(width, top + 16 + cell * len(rows), (*shapes, *marked))
+    return Part(width, top + 16 + high * len(rows), (*shapes, *marked))
 
 
 def frame_part(frame: Frame, cell: int, width: int = 0, formula_lines: int = 0) -> Part:
@@ -92,7 +94,7 @@ def frame_part(frame: Frame, cell: int, width: int = 0, formula_lines: int = 0) 
 
     Args:
         frame: to draw.
-        cell: side of a cell.
+        cell: width of a cell.
         width: that the formula may take at least.
         formula_lines: how much room the formula gets whatever it needs; 0 for what it needs.
     """
