@@ -8,7 +8,7 @@ CONFIG ?= configs/quickstart.yaml
 JOBS   ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-long test-faults test-faults-long check format clean
+.PHONY: help install train test test-long test-faults test-faults-long gallery check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test-faults: $(READY) ## damage, hostile files, full disks, power loss, rivals: 
 
 test-faults-long: $(READY) ## the same with far more of each
 	$(BIN)/python -m pytest tests/faults --faults-long
+
+gallery: $(READY) ## draw docs/gallery: every case of convolution arithmetic, animated
+	$(BIN)/python -m trainloop.explain_conv.gallery docs/gallery
 
 check: $(READY) ## lint, format check and strict types; changes nothing
 	$(BIN)/ruff check src tests benchmarks

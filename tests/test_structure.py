@@ -87,7 +87,7 @@ def test_no_two_packages_import_each_other():
             },
         ),
         ("module_text", {"errors", "config", "manual"}),
-        ("explain_conv", {"errors", "config", "manual", "models", "module_text", "report"}),
+        ("explain_conv", {"errors", "files", "config", "manual", "models", "module_text", "report"}),
         ("doctor", {"errors", "files", "data", "device", "manual", "report", "tolerance"}),
         (
             "explain",

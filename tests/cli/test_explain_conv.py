@@ -9,8 +9,10 @@ import os
 import pty
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -171,6 +173,12 @@ def test_help_is_quick_and_names_every_option():
         "--match",
         "--stack",
         "--code",
+        "--frames",
+        "--step",
+        "--view",
+        "--svg",
+        "--png",
+        "--gif",
         "--json",
     ):
         assert name in text
@@ -207,3 +215,72 @@ def test_what_a_document_shows_is_what_is_printed(monkeypatch, name, arguments, 
     assert len(lines) > 5, name
     for line in lines:
         assert line in printed, line
+
+
+def test_frames_are_printed_instead_of_the_page():
+    text = invoke("--problem", "Conv2d(1, 1, 3)", "--input", "4x4", "--frames").stdout
+    assert [line.partition(":")[0] for line in text.splitlines() if ", step " in line] == [
+        f"gather, step {step} of 4" for step in (1, 2, 3, 4)
+    ]
+    assert "1 The size" not in text
+    assert "zero_insert, step 1 of 100" in invoke("--frames", "--view", "zero_insert").stdout
+
+
+def test_pictures_are_written_beside_the_page(tmp_path):
+    names = {f"--{kind}": tmp_path / f"conv.{kind}" for kind in ("svg", "png", "gif")}
+    options = [str(part) for pair in names.items() for part in pair]
+    done = invoke("--problem", "ConvTranspose2d(1, 1, 2)", "--input", "2x2", *options)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("ConvTranspose2d(1, 1, 2)")
+    assert done.stdout.endswith("".join(f"written: {file}\n" for file in names.values()))
+    heads = [file.read_bytes()[:6] for file in names.values()]
+    assert heads == [b"<svg x", b"\x89PNG\r\n", b"GIF89a"]
+    quiet = invoke("--svg", str(names["--svg"]), "--json", "-")
+    assert json.loads(quiet.stdout)["kind"] == "explanation"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "texts"),
+    [
+        (["--step"], ["steps go by keys, in a terminal", "no terminal", "--frames prints every step"]),
+        (["--step", "--frames"], ["the screen can show one thing", "--step"]),
+        (["--frames", "--json", "-"], ["the screen can show one thing", "--frames and --json -"]),
+        (["--svg", "a.png"], ["the picture is an SVG", "FILE.svg"]),
+        (["--gif", "-"], ["a picture goes to a file", "--gif conv.gif"]),
+        (["--png", "a.png", "--solve", "7:14"], ["--png means nothing beside --solve", "--png a.png"]),
+        (["--frames", "--code"], ["--frames means nothing beside --code"]),
+        (["--view", "scatter"], ["--view chooses what steps go through", "--frames, --step or --gif"]),
+        (["--view", "gather", "--frames"], ["a transposed convolution go through scatter or zero_insert", "gather"]),
+        (["--view", "scatter", "--frames", "--problem", "Conv2d(1, 1, 3)"], ["a convolution go through gather"]),
+    ],
+    ids=" ".join,
+)
+def test_ways_to_look_that_do_not_go_together(arguments, texts):
+    test_mistakes_get_one_clear_message(arguments, texts)
+
+
+def test_steps_in_a_real_terminal_end_with_the_terminal_as_it_was():
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    command = [sys.executable, "-m", "trainloop", "explain-conv", "--step", "--problem", "Conv2d(1, 1, 3)"]
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True)
+    written = b""
+    while b"step 5 of" not in written:
+        written += os.read(ours, 65536)
+    os.write(ours, b"\x1b[C")
+    while b"step 6 of" not in written:
+        written += os.read(ours, 65536)
+    assert termios.tcgetattr(theirs) != before
+    process.send_signal(signal.SIGINT)
+    while b"\x1b[?1049l" not in written:
+        written += os.read(ours, 65536)
+    assert process.wait(timeout=60) == 130
+    assert termios.tcgetattr(theirs) == before
+    os.set_blocking(ours, False)
+    with contextlib.suppress(BlockingIOError):
+        written += os.read(ours, 65536)
+    os.close(ours)
+    os.close(theirs)
+    assert b"Traceback" not in written
+    assert b"\x1b[?25h" in written

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trainloop.cli import explain_conv_options as conv_options
 from trainloop.cli import options
+from trainloop.cli.explain_conv_pictures import PICTURES, Looks
 from trainloop.cli.explain_conv_request import Request, parse_image, parse_place, parse_solve
 from trainloop.cli.outputs import STANDARD_OUTPUT, check_outputs
 
@@ -20,26 +22,10 @@ if TYPE_CHECKING:
 
 
 def explain_conv(
-    problem: Annotated[
-        str | None,
-        typer.Option(
-            "--problem",
-            metavar="MODULE",
-            help="Conv1d, Conv2d, ConvTranspose1d or ConvTranspose2d as torch writes it; without it "
-            "ConvTranspose2d(1, 1, 3, stride=2, padding=1, output_padding=1).",
-        ),
-    ] = None,
-    input: Annotated[
-        str | None,
-        typer.Option("--input", metavar="5x5", help="Size of the input; of the images for --stack, such as 3x64x64."),
-    ] = None,
-    cell: Annotated[
-        str | None, typer.Option("--cell", metavar="3,4", help="The output to take apart; 1,3,4 for channel 1.")
-    ] = None,
-    pixel: Annotated[
-        str | None,
-        typer.Option("--pixel", metavar="1,2", help="The input pixel to follow; without it one the cell reads."),
-    ] = None,
+    problem: conv_options.Problem = None,
+    input: conv_options.Input = None,
+    cell: conv_options.Cell = None,
+    pixel: conv_options.Pixel = None,
     solve: Annotated[
         str | None,
         typer.Option("--solve", metavar="7x7:14x14", help="List the parameters that map one size to another."),
@@ -56,6 +42,12 @@ def explain_conv(
     code: Annotated[
         bool, typer.Option("--code", help="Print a program, plain loops and torch, that gives exactly these numbers.")
     ] = False,
+    view: conv_options.View = None,
+    frames: conv_options.Frames = False,
+    step: conv_options.Step = False,
+    svg: conv_options.Svg = None,
+    png: conv_options.Png = None,
+    gif: conv_options.Gif = None,
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE|-", help="Write one JSON object too; - prints nothing else.")
     ] = None,
@@ -64,20 +56,27 @@ def explain_conv(
     """Explain a convolution until nothing is left: size, every cell, equal views, overlap, cost; checked against torch."""
     request = Request(problem, input, cell, pixel, solve, transpose, match, stack, code)
     request.check()
-    check_outputs({"--json": json_file}, {})
-    if code:
+    looks = Looks(view, frames, step, svg, png, gif)
+    looks.check(request.question, json_file)
+    check_outputs({"--json": json_file, **looks.files}, PICTURES)
+    _reply(request, looks, plugins or [], json_file)
+
+
+def _reply(request: Request, looks: Looks, plugins: list[Path], json_file: str | None) -> None:
+    """Answer the question that is asked, or explain."""
+    if request.code:
         _code(request, json_file)
-    elif solve is not None:
-        _solve(solve, transpose, json_file)
-    elif match is not None:
-        _match(match, input, json_file)
-    elif stack is not None:
-        _stack(stack, input, plugins or [], json_file)
+    elif request.solve is not None:
+        _solve(request.solve, request.transpose, json_file)
+    elif request.match is not None:
+        _match(request.match, request.input, json_file)
+    elif request.stack is not None:
+        _stack(request.stack, request.input, plugins, json_file)
     else:
-        _explain(request, json_file)
+        _explain(request, looks, json_file)
 
 
-def _explain(request: Request, json_file: str | None) -> None:
+def _explain(request: Request, looks: Looks, json_file: str | None) -> None:
     from trainloop.explain_conv.as_json import as_json
     from trainloop.explain_conv.explain import explain_conv as explain
     from trainloop.explain_conv.parse import DEFAULT_PROBLEM, parse_problem
@@ -86,9 +85,13 @@ def _explain(request: Request, json_file: str | None) -> None:
     problem = parse_problem(request.problem or DEFAULT_PROBLEM, request.input)
     cell = parse_place(request.cell, "--cell", problem, problem.out_channels, problem.output_sizes)
     pixel = parse_place(request.pixel, "--pixel", problem, problem.in_channels, problem.input_sizes)
-    explanation = explain(problem, cell, pixel)
+    looks.check_view(problem)
     console = _console()
-    _answer(page(explanation, console.width), console, json_file, lambda: as_json(explanation))
+    looks.check_screen(console)
+    explanation = explain(problem, cell, pixel)
+    lines = [] if looks.show(explanation, console) else page(explanation, console.width)
+    _answer(lines, console, json_file, lambda: as_json(explanation))
+    looks.write(explanation, quiet=json_file == STANDARD_OUTPUT)
     _require_same(explanation)
 
 

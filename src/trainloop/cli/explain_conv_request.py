@@ -49,14 +49,14 @@ class Request:
         Raises:
             UsageError: two questions at once, or an option that means nothing to the one that is asked.
         """
-        asked = [name for name, value in zip(QUESTIONS, self._questions(), strict=True) if value]
+        asked = self._asked()
         if len(asked) > 1:
             raise UsageError(
                 "one question at a time",
                 found=" and ".join(asked),
                 expected=f"one of {', '.join(QUESTIONS)}, or none of them",
             )
-        question = asked[0] if asked else ""
+        question = self.question
         for name, value, questions in (
             ("--problem", self.problem, ("", "--code")),
             ("--input", self.input, ("", "--code", "--match", "--stack")),
@@ -71,6 +71,14 @@ class Request:
                     found=name if value is True else f"{name} {value}",
                     expected=f"{name} {beside}",
                 )
+
+    @property
+    def question(self) -> str:
+        """What is asked instead of an explanation, such as --solve; nothing for none."""
+        return next(iter(self._asked()), "")
+
+    def _asked(self) -> list[str]:
+        return [name for name, value in zip(QUESTIONS, self._questions(), strict=True) if value]
 
     def _questions(self) -> tuple[object, ...]:
         return (self.solve, self.match, self.stack, self.code)

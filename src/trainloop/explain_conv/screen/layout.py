@@ -46,6 +46,7 @@ class Grid:
         marks: of some places.
         focus: (row, column) that must be seen where not everything fits.
         first: what the first row and column are called, below 0 for padding.
+        digits: for which there is room in a cell, whatever the numbers are that are drawn.
     """
 
     title: str
@@ -54,6 +55,7 @@ class Grid:
     marks: Mapping[tuple[int, int], str]
     focus: tuple[int, int]
     first: tuple[int, int] = (0, 0)
+    digits: int = 0
 
     def block(self, width: int, most_rows: int = MOST_ROWS) -> Block:
         """Return the grid with as many rows and columns around the focus as fit.
@@ -78,7 +80,7 @@ class Grid:
         return f" ({down if self.sizes[0] > 1 else ''}{across})"
 
     def _cell_width(self, rows: range, columns: range) -> int:
-        longest = max(len(self.number(row, column)) for row in rows for column in columns)
+        longest = max(self.digits, *(len(self.number(row, column)) for row in rows for column in columns))
         index = max(len(str(self.first[1] + column)) for column in (columns[0], columns[-1]))
         return max(longest + 2, index + 1)
 

@@ -1,0 +1,1 @@
+"""An explanation as pictures: stills and animations, drawn from one scene as SVG, PNG or GIF."""
