@@ -59,12 +59,16 @@ def explain_conv(
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE|-", help="Write one JSON object too; - prints nothing else.")
     ] = None,
+    html_file: Annotated[
+        str | None,
+        typer.Option("--html", metavar="FILE", help="Write one self-contained page to step, point and change numbers in."),
+    ] = None,
     debug: options.Debug = False,  # noqa: ARG001 - its callback has taken note of it
 ) -> None:
     """Explain a convolution until nothing is left: size, every cell, equal views, overlap, cost; checked against torch."""
-    request = Request(problem, input, cell, pixel, solve, transpose, match, stack, code)
+    request = Request(problem, input, cell, pixel, solve, transpose, match, stack, code, html_file)
     request.check()
-    check_outputs({"--json": json_file}, {})
+    check_outputs({"--json": json_file, "--html": html_file}, {"--html": ("html",)})
     if code:
         _code(request, json_file)
     elif solve is not None:
@@ -80,6 +84,7 @@ def explain_conv(
 def _explain(request: Request, json_file: str | None) -> None:
     from trainloop.explain_conv.as_json import as_json
     from trainloop.explain_conv.explain import explain_conv as explain
+    from trainloop.explain_conv.page.html import page_html
     from trainloop.explain_conv.parse import DEFAULT_PROBLEM, parse_problem
     from trainloop.explain_conv.screen.page import page
 
@@ -88,7 +93,10 @@ def _explain(request: Request, json_file: str | None) -> None:
     pixel = parse_place(request.pixel, "--pixel", problem, problem.in_channels, problem.input_sizes)
     explanation = explain(problem, cell, pixel)
     console = _console()
+    html = None if request.html is None else page_html(explanation)
     _answer(page(explanation, console.width), console, json_file, lambda: as_json(explanation))
+    if html is not None:
+        _write_page(Path(str(request.html)), html, quiet=json_file == STANDARD_OUTPUT)
     _require_same(explanation)
 
 
@@ -189,3 +197,11 @@ def _write_json(where: str | None, as_json: Any, *, quiet: bool = False) -> None
         files.write_text(Path(where), as_json() + "\n")
         if not quiet:
             typer.echo(f"\nwritten: {where}")
+
+
+def _write_page(path: Path, html: str, *, quiet: bool) -> None:
+    from trainloop import files
+
+    files.write_text(path, html)
+    if not quiet:
+        typer.echo(f"\nwritten: {path}")
