@@ -109,9 +109,9 @@ def test_the_page_computes_what_python_computes_500_times(conv, node):
 
 FAULTS = {
     "a size": ("+ problem.output_padding[axis];\n  }", ";\n  }", "output_sizes"),
-    "a tap": ("output * stride + step - padding", "output * stride + step", "taps"),
+    "a tap": ("output + padding - step", "output + padding + step", "taps"),
     "a kind": ("if (at % stride) return", "if (at % stride === 7) return", "taps"),
-    "a border": ("2 * (size - 1) - at", "2 * size - 1 - at", "reach"),
+    "a border": ("at < 0 ? 0 : size - 1", "at < 0 ? size - 1 : 0", "reach"),
     "a weight": ("(5 * a + 7 * b", "(5 * a + 6 * b", "output"),
     "a group": ("group * count + i", "i", "terms"),
     "a channel": ("5 * channel + width", "4 * channel + width", "input"),

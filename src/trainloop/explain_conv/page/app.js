@@ -116,18 +116,28 @@ function drawProblem() {
   drawOverlapText();
 }
 
+// What is said about the axes: one text for both where they differ in nothing but the letter.
+function perAxis(problem, text) {
+  const texts = [0, 1].slice(2 - numAxes(problem)).map((axis) => ["HW"[axis], text(axis)]);
+  const alike = texts.length > 1 && texts[0][1].replaceAll("H", "W") === texts[1][1];
+  return (alike ? [["H and W", texts[0][1]]] : texts).filter(([, said]) => said);
+}
+
 function drawSize() {
-  const { model } = state, { problem } = model, lines = [];
-  for (const axis of [0, 1].slice(2 - numAxes(problem))) {
-    const { symbols, numbers } = sizeFormula(problem, axis), name = "HW"[axis];
-    lines.push(element("p", { className: "numbers", text: `${name} → ${symbols} = ${numbers}` }));
-    const unread = range(problem.input_sizes[axis]).filter((i) => !model.axes[axis].reach[i].length);
-    const list = unread.length > 12 ? `${unread.slice(0, 12).join(", ")} …` : unread.join(", ");
-    const verb = isTransposed(problem) ? "go into no output" : "are never read";
-    if (unread.length) lines.push(element("p", { text: `Along ${name}, the input elements ${list} ${verb}.` }));
-    if (isTransposed(problem) && problem.stride[axis] > 1) lines.push(element("p", { text: sharedText(problem, axis) }));
-  }
-  byId("size").replaceChildren(...lines);
+  const { model } = state, { problem } = model, transposed = isTransposed(problem);
+  const paragraph = (className, text) => element("p", { className, text });
+  const sizes = perAxis(problem, (axis) => Object.values(sizeFormula(problem, axis)).join(" = "));
+  const unread = perAxis(problem, (axis) => {
+    const found = range(problem.input_sizes[axis]).filter((i) => !model.axes[axis].reach[i].length);
+    return found.slice(0, 12).join(", ") + (found.length > 12 ? " …" : "");
+  });
+  const verb = transposed ? "go into no output" : "are never read";
+  const shared = transposed ? perAxis(problem, (axis) => (problem.stride[axis] > 1 ? sharedText(problem, axis) : "")) : [];
+  byId("size").replaceChildren(
+    ...sizes.map(([letters, text]) => paragraph("numbers", `${letters} → ${text}`)),
+    ...unread.map(([letters, list]) => paragraph("", `Along ${letters}, the input elements ${list} ${verb}.`)),
+    ...shared.map(([letters, text]) => paragraph("", `Along ${letters}, ${text}`)),
+  );
 }
 
 // Which sizes a convolution maps to this input's, and what output_padding says about it.
@@ -135,7 +145,7 @@ function sharedText(problem, axis) {
   const size = outputSize(problem, axis), more = problem.output_padding[axis], smallest = size - more;
   const shared = range(problem.stride[axis]).filter((i) => smallest + i > 0).map((i) => `${i} → ${smallest + i}${i === more ? " (this one)" : ""}`);
   const kept = more ? ` The last ${more === 1 ? "one is" : `${more} are`} computed, not filled with zeros.` : "";
-  return `Along ${"HW"[axis]}, the convolution with these numbers maps several sizes to ${problem.input_sizes[axis]}; output_padding picks one: ${shared.join(", ")}.${kept}`;
+  return `the convolution with these numbers maps several sizes to ${problem.input_sizes[axis]}; output_padding picks one: ${shared.join(", ")}.${kept}`;
 }
 
 const VIEW_TEXTS = {
@@ -151,7 +161,8 @@ function makeViews() {
   const part = (name) => {
     const planes = element("div", { className: "planes" });
     const [title, text] = VIEW_TEXTS[name].split(/: (.*)/s);
-    parts.push(element("h3", { text: title }), element("p", { className: "hint", text: text[0].toUpperCase() + text.slice(1) }), planes);
+    const hint = element("p", { className: "hint", text: text[0].toUpperCase() + text.slice(1) });
+    parts.push(element("div", { className: "view" }, element("h3", { text: title }), hint, planes));
     return planes;
   };
   views = {};
@@ -168,7 +179,7 @@ function makeViews() {
 
 function drawOverlapText() {
   const { problem } = state.model, lines = [];
-  for (const axis of [0, 1].slice(2 - numAxes(problem))) lines.push(element("p", { text: `${"HW"[axis]}: ${overlapReason(problem, axis)}` }));
+  for (const [letters, why] of perAxis(problem, (axis) => overlapReason(problem, axis))) lines.push(element("p", { text: `${letters}: ${why}` }));
   const score = overlapScore(problem), rounded = Number(score.toFixed(3));
   const meaning = score === 0 ? "even" : score === 1 ? "some places are left out altogether" : "a checkerboard";
   lines.push(element("p", { text: `Score ${rounded}, far from the border: ${meaning} (1 − smallest / largest count).` }));
@@ -183,6 +194,8 @@ function drawOverlapText() {
 
 function changed(problem, message) {
   if (!problem) return refuse(message);
+  const word = brokenWord(problem), single = { ...problem, stride: [1, 1] };
+  if (word) return refuse(word, brokenRule(single) ? nearestProblem(single) : single);
   const broken = brokenRule(problem);
   if (broken) return refuse(broken, nearestProblem(problem));
   const large = tooLarge(problem);

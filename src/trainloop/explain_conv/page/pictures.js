@@ -11,6 +11,14 @@ function placeName(problem, plane, channel, row, column) {
   return `${plane}[${[...(channels > 1 ? [channel] : []), ...place]}]`;
 }
 
+// Sums that were computed already: drawing asks for the same ones again and again.
+function remembered(model, name, compute, ...place) {
+  model.sums ??= new Map();
+  const at = `${name} ${place}`;
+  if (!model.sums.has(at)) model.sums.set(at, compute());
+  return model.sums.get(at);
+}
+
 // The places that belong to the chosen cell on the planes that are shown.
 function relations(model, focus, shown) {
   const here = [focus.row, focus.column];
@@ -55,7 +63,7 @@ function drawPlanes(grids, model, focus, shown, related, held) {
     size: model.output,
     near: fromOutput ? here : middleOf(related.outputs, [0, 0]),
     hold: held === "output",
-    text: (r, c) => cellValue(model, shown.output, r, c),
+    text: (r, c) => remembered(model, "output", () => cellValue(model, shown.output, r, c), shown.output, r, c),
     mark: marker(related.outputs, fromOutput ? "chosen" : "related"),
   });
 }
@@ -105,7 +113,7 @@ function drawScatter(grid, model, focus, shown) {
     size,
     near: fromOutput ? chosen[0] : middleOf(stamp, [0, 0]),
     label: (i, axis) => i - pads[axis],
-    text: (r, c) => uncroppedValue(problem, shown.output, r, c),
+    text: (r, c) => remembered(model, "scatter", () => uncroppedValue(problem, shown.output, r, c), shown.output, r, c),
     mark: (r, c) => picks(r, c) || marks(r, c) || (inside(r, 0) && inside(c, 1) ? "" : "border"),
   });
 }

@@ -32,6 +32,12 @@ function weightShape(problem) {
   return [first, Math.floor(second / problem.groups), ...problem.kernel_size];
 }
 
+// What a word for the padding does not go with.
+const brokenWord = (problem) =>
+  problem.padding_word === "same" && Math.max(...problem.stride) > 1
+    ? `padding='same' needs stride=1, as in torch (stride is ${oneOrTuple(own(problem, problem.stride))})`
+    : null;
+
 // The rule that the numbers break, with the numbers; null where there is such a convolution.
 function brokenRule(problem) {
   return brokenCount(problem) ?? brokenGroups(problem) ?? (isTransposed(problem) ? brokenTransposed(problem) : brokenWindow(problem));
