@@ -10,7 +10,7 @@ import typer
 
 from trainloop.cli import options
 from trainloop.cli.explain_conv_request import Request, parse_image, parse_place, parse_solve
-from trainloop.cli.outputs import STANDARD_OUTPUT, check_outputs
+from trainloop.cli.outputs import PAGE, STANDARD_OUTPUT, check_outputs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,14 +61,16 @@ def explain_conv(
     ] = None,
     html_file: Annotated[
         str | None,
-        typer.Option("--html", metavar="FILE", help="Write one self-contained page to step, point and change numbers in."),
+        typer.Option(
+            "--html", metavar="FILE", help="Write one self-contained page to step, point and change numbers in."
+        ),
     ] = None,
     debug: options.Debug = False,  # noqa: ARG001 - its callback has taken note of it
 ) -> None:
     """Explain a convolution until nothing is left: size, every cell, equal views, overlap, cost; checked against torch."""
     request = Request(problem, input, cell, pixel, solve, transpose, match, stack, code, html_file)
     request.check()
-    check_outputs({"--json": json_file, "--html": html_file}, {"--html": ("html",)})
+    check_outputs({"--json": json_file, "--html": html_file}, {"--html": PAGE})
     if code:
         _code(request, json_file)
     elif solve is not None:

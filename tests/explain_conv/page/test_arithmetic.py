@@ -108,9 +108,9 @@ def test_the_page_computes_what_python_computes_500_times(conv, node):
 
 
 FAULTS = {
-    "a size": ("+ problem.output_padding[axis];\n  }", ";\n  }", "output_sizes"),
+    "a size": ("extent(problem, axis)) / stride) + 1", "extent(problem, axis)) / stride) + 2", "output_sizes"),
     "a tap": ("output + padding - step", "output + padding + step", "taps"),
-    "a kind": ("if (at % stride) return", "if (at % stride === 7) return", "taps"),
+    "a kind": ("kind: INSERTED };", "kind: PADDING };", "terms"),
     "a border": ("at < 0 ? 0 : size - 1", "at < 0 ? size - 1 : 0", "reach"),
     "a weight": ("(5 * a + 7 * b", "(5 * a + 6 * b", "output"),
     "a group": ("group * count + i", "i", "terms"),
@@ -146,7 +146,9 @@ def refused_problems(conv, monkeypatch, count, seed):
             parse_module.parse_problem(*conv.random_text(source))
         for draft in drafts:
             kind = source.randrange(4)
-            changes = {} if kind == 0 else {source.choice(("groups", "in_channels", "out_channels")): source.randint(-1, 7)}
+            changes = (
+                {} if kind == 0 else {source.choice(("groups", "in_channels", "out_channels")): source.randint(-1, 7)}
+            )
             if kind == 2:
                 name = source.choice(("kernel_size", "stride", "dilation", "input_sizes"))
                 changes[name] = (getattr(draft, name)[0], source.randint(-1, 3))

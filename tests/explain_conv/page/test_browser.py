@@ -1,4 +1,4 @@
-"""The page in a real browser: what it shows, what it does when it is pointed at, clicked, typed into, and what it never does."""
+"""The page in a real browser: what it shows, what it does when it is pointed at or typed into, and what it never does."""
 
 from __future__ import annotations
 
@@ -200,10 +200,10 @@ def test_changed_parameters_are_computed_in_the_page(conv, open_page):
     explanation = conv.explained(text, "6x8")
     assert seen.numbers("output") == explanation.output[0].tolist()
     assert seen.numbers("padded") == explanation.views[0].arrays["padded"][0].tolist()
-    seen.page.select_option("#out-channel", "1")
+    seen.page.fill("#out-channel", "1")
     assert seen.numbers("output") == explanation.output[1].tolist()
     assert seen.numbers("input") == explanation.input[2].tolist()
-    seen.page.select_option("#in-channel", "0")
+    seen.page.fill("#in-channel", "0")
     assert seen.text("#where").startswith("input[0,")
     seen.page.uncheck("#f-bias")
     assert seen.text("#module").endswith("bias=False, padding_mode='reflect')")
@@ -236,7 +236,9 @@ def test_what_does_not_fit_together_is_refused_with_the_rule_and_the_nearest(con
     assert "stride along W: expected a whole number" in seen.text("#refused")
     assert seen.page.get_attribute("#f-stride-W", "aria-invalid") == "true"
     change(seen, stride__W=2, out_channels=100_000)
-    assert "an output of 10,000,000 numbers is too large to explain: expected at most 4,000,000" in seen.text("#refused")
+    assert "an output of 10,000,000 numbers is too large to explain: expected at most 4,000,000" in seen.text(
+        "#refused"
+    )
     change(seen, module="Conv2d", out_channels=1, padding_word="same")
     assert "padding='same' needs stride=1" in seen.text("#refused")
     seen.page.click("#nearest")
@@ -274,8 +276,8 @@ def test_it_fits_its_window_in_light_and_dark(conv, open_page, scheme, width):
 
 CONTRASTS = """() => {
   const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
   const behind = (element) => {
     for (let at = element; at; at = at.parentElement) {
       const colour = numbers(getComputedStyle(at).backgroundColor);
@@ -284,8 +286,10 @@ CONTRASTS = """() => {
     return [255, 255, 255];
   };
   const found = {};
-  for (const selector of ["body", ".hint", "label", ".label", ".cell", ".chosen", ".related", ".border", ".zero", "#formula", "button"]) {
-    const element = document.querySelector(selector), [a, b] = [light(numbers(getComputedStyle(element).color)), light(behind(element))];
+  const selectors = ["body", ".hint", "label", ".label", ".cell", ".chosen", ".related", ".border", ".zero"];
+  for (const selector of [...selectors, "#formula", "button"]) {
+    const element = document.querySelector(selector);
+    const a = light(numbers(getComputedStyle(element).color)), b = light(behind(element));
     found[selector] = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
   }
   return found;

@@ -108,7 +108,7 @@ function drawProblem() {
   document.title = `${problemText(problem)}, explained`;
   byId("slider").max = problem.out_channels * product(model.output) - 1;
   for (const [name, count] of [["in", problem.in_channels], ["out", problem.out_channels]]) {
-    byId(`${name}-channel`).replaceChildren(...range(count).map((i) => element("option", { value: i, text: i })));
+    byId(`${name}-channel`).max = count - 1;
     byId(`${name}-label`).hidden = count === 1;
   }
   drawSize();
@@ -283,8 +283,9 @@ byId("slider").addEventListener("input", () => { pause(); pin(false); stepTo(Num
 byId("play").addEventListener("click", play);
 byId("next").addEventListener("click", () => { pause(); step(1); });
 byId("previous").addEventListener("click", () => { pause(); step(-1); });
-byId("in-channel").addEventListener("change", (event) => chooseChannel("input", Number(event.target.value)));
-byId("out-channel").addEventListener("change", (event) => chooseChannel("output", Number(event.target.value)));
+for (const [name, plane] of [["in-channel", "input"], ["out-channel", "output"]]) {
+  byId(name).addEventListener("input", ({ target }) => target.value !== "" && target.checkValidity() && chooseChannel(plane, Number(target.value)));
+}
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
 
 // Another channel: of the chosen cell's own plane, or of the other as far as the two are connected.
