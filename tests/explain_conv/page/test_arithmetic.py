@@ -108,7 +108,7 @@ def test_the_page_computes_what_python_computes_500_times(conv, node):
 
 
 FAULTS = {
-    "a size": ("extent(problem, axis)) / stride) + 1", "extent(problem, axis)) / stride) + 2", "output_sizes"),
+    "a size": ("output_padding[axis];\n  }", "output_padding[axis] + 1;\n  }", "output_sizes"),
     "a tap": ("output + padding - step", "output + padding + step", "taps"),
     "a kind": ("kind: INSERTED };", "kind: PADDING };", "terms"),
     "a border": ("at < 0 ? 0 : size - 1", "at < 0 ? size - 1 : 0", "reach"),
@@ -138,7 +138,7 @@ def test_a_wrong_formula_is_noticed(explanations, node, fault):
 def refused_problems(conv, monkeypatch, count, seed):
     """Problems whose numbers do not fit together, and what Python says about them."""
     source, drafts = random.Random(seed), []
-    monkeypatch.setattr(parse_module, "checked", lambda problem, found, where: drafts.append(problem) or problem)
+    monkeypatch.setattr(parse_module, "checked", lambda problem, *_: drafts.append(problem) or problem)
     refused = []
     while len(refused) < count:
         drafts.clear()
