@@ -11,12 +11,24 @@ import pytest
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
+REQUIRED = "TRAINLOOP_REQUIRE_BROWSER"
+"""set where a browser was installed for these tests, so that none of them may skip"""
+
+
+def missing(what):
+    """Skip with the reason, or fail where everything was installed."""
+    (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(what)
+
+
 def find_node():
     """A program that runs JavaScript: node, or the one that Playwright brings along."""
     found = shutil.which("node")
     if found is None:
-        driver = pytest.importorskip("playwright._impl._driver", reason="neither node nor playwright is installed")
-        found = driver.compute_driver_executable()[0]
+        try:
+            from playwright._impl._driver import compute_driver_executable
+        except ImportError:
+            missing("neither node nor playwright is installed: make browser")
+        found = compute_driver_executable()[0]
     return found
 
 
@@ -27,12 +39,16 @@ def node():
 
 @pytest.fixture(scope="session")
 def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e .[browser]")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("playwright is not installed: make browser")
     program = os.environ.get("TRAINLOOP_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
     if program is None or not Path(program).exists():
-        pytest.skip("no chromium: apt-get install chromium, or name one in TRAINLOOP_CHROMIUM")
+        missing("no chromium: apt-get install chromium, or name one in TRAINLOOP_CHROMIUM")
+    # Chromium refuses to run as root inside its sandbox.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser
         browser.close()

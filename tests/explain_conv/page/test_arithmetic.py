@@ -168,3 +168,14 @@ def test_the_page_refuses_with_the_same_rule_and_the_same_nearest_choice(conv, n
         near = nearest_problem(problem)
         wanted = None if near is None else {"text": near.text, "input_sizes": plain(near.input_sizes)}
         assert answer["nearest"] == wanted, problem
+
+
+def test_the_limits_of_the_page_are_python_s(node):
+    from trainloop.explain_conv import explain, nearest
+    from trainloop.explain_conv.page import html
+
+    names = ("MOST_PRODUCTS", "MOST_NUMBERS", "FURTHEST", "MOST_ALONG_AXIS")
+    script = f"{_read('rules.js')}\nconsole.log(JSON.stringify([{', '.join(names)}]))"
+    done = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True)
+    expected = [explain.MOST_PRODUCTS, explain.MOST_NUMBERS, nearest.FURTHEST, html.MOST_ALONG_AXIS]
+    assert json.loads(done.stdout) == expected

@@ -158,6 +158,20 @@ def test_keys_step_play_and_pin(conv, open_page):
     require_quiet(seen)
 
 
+def test_the_slider_keeps_its_arrow_keys_and_leaves_the_others_to_the_page(conv, open_page):
+    seen = open_page(page_html(conv.explained()))
+    seen.page.focus("#slider")
+    seen.page.keyboard.press("ArrowRight")
+    assert seen.text("#where") == "output[5,6]"
+    seen.page.keyboard.press("Enter")
+    assert seen.page.is_visible("#pin")
+    seen.page.keyboard.press("Space")
+    assert seen.text("#play") == "pause"
+    seen.page.focus("#f-groups")
+    seen.page.keyboard.press("Space")
+    assert seen.text("#play") == "pause"  # what is typed into the form is the form's
+
+
 def test_every_control_can_be_reached_by_tab(conv, open_page):
     seen = open_page(page_html(conv.explained()))
     reached = set()

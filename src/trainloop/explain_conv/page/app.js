@@ -199,7 +199,7 @@ function changed(problem, message) {
   const broken = brokenRule(problem);
   if (broken) return refuse(broken, nearestProblem(problem));
   const large = tooLarge(problem);
-  if (large) return refuse(`${large}; fewer channels or a smaller input show the same`);
+  if (large) return refuse(`${large}; fewer channels or a smaller input show the same`, nearestSmaller(problem));
   return accept(problem);
 }
 
@@ -269,7 +269,8 @@ function move([down, across]) {
 }
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, select"), button = event.target.closest("button");
+  const { target } = event, button = target.closest("button");
+  const typing = target.closest("input, select") && (target.type !== "range" || event.key in ARROWS);
   if (event.key === "Escape") { pause(); pin(false); choose(state.focus); return; }
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key in ARROWS) move(ARROWS[event.key]);

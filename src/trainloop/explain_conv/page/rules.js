@@ -162,6 +162,20 @@ function tooLarge(problem) {
   return null;
 }
 
+// A problem that is too large with its largest numbers halved until it is not; null where that leads nowhere.
+function nearestSmaller(problem) {
+  let smaller = problem;
+  while (tooLarge(smaller)) {
+    const { groups, input_sizes: sizes } = smaller, channels = ["in_channels", "out_channels"].map((name) => smaller[name] / groups);
+    const numbers = [...channels, ...sizes], largest = numbers.indexOf(Math.max(...numbers)), half = numbers[largest] >> 1;
+    if (half < 1) return null;
+    if (largest < 2) smaller = { ...smaller, [["in_channels", "out_channels"][largest]]: groups * half };
+    else smaller = { ...smaller, input_sizes: sizes.map((size, axis) => (axis === largest - 2 ? half : size)) };
+    if (brokenRule(smaller)) return null;
+  }
+  return smaller;
+}
+
 // The problem that is one number away (beside those that are too small, or too large an output_padding) and fits; or null.
 function nearestProblem(problem) {
   const raised = raiseNumbers(problem);
