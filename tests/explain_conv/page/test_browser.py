@@ -288,6 +288,18 @@ def test_it_fits_its_window_in_light_and_dark(conv, open_page, scheme, width):
     require_quiet(seen)
 
 
+def test_a_narrow_window_shows_the_marked_part_of_a_wide_plane(conv, open_page):
+    seen = open_page(page_html(conv.explained()), viewport={"width": 400, "height": 800})
+    assert seen.value("matrix.scrollWidth > matrix.clientWidth")
+    inside = "(mark) => { const [a, b] = [matrix, matrix.querySelector(mark)].map((e) => e.getBoundingClientRect());"
+    inside += "return a.left <= b.left && b.right <= a.right; }"
+    for _ in range(3):
+        assert seen.page.evaluate(inside, ".related")
+        seen.page.keyboard.press("ArrowLeft")
+    heads = seen.value("[...matrix.querySelectorAll('.label')].map((e) => [e.scrollWidth, e.clientWidth])")
+    assert all(content <= place for content, place in heads)  # no label runs into the next
+
+
 CONTRASTS = """() => {
   const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
   const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);

@@ -63,6 +63,15 @@ class Grid {
     );
     if (active) this.body.setAttribute("aria-activedescendant", active);
     else this.body.removeAttribute("aria-activedescendant");
+    if (!hold) this.reveal();
+  }
+
+  // Scroll a grid that is wider than its place to what is marked on it.
+  reveal() {
+    const width = this.body.clientWidth;
+    if (this.body.scrollWidth <= width) return;
+    const marked = this.body.querySelectorAll(".chosen, .related"), cell = marked[marked.length >> 1];
+    if (cell) this.body.scrollLeft += cell.getBoundingClientRect().left - this.body.getBoundingClientRect().left - width / 2;
   }
 
   // Where the window begins along an axis: where it was, unless what is to be seen lies outside.
@@ -83,7 +92,7 @@ class Grid {
     );
     const corner = element("span", { className: "label", role: "columnheader", "aria-label": "row" });
     const lines = this.cells.map((cells, i) => element("div", { role: "row" }, this.sides[i], ...cells));
-    this.body.style.gridTemplateColumns = `repeat(${columns + 1}, auto)`;
+    this.body.style.gridTemplateColumns = `repeat(${columns + 1}, max-content)`;
     this.body.replaceChildren(element("div", { role: "row" }, corner, ...this.heads), ...lines);
   }
 }
