@@ -6,8 +6,13 @@ const facts = JSON.parse(require("fs").readFileSync(0, "utf-8")).map(({ problem,
     return { broken, nearest: near && { text: problemText(near), input_sizes: near.input_sizes } };
   }
   const model = makeModel(problem), [rows, columns] = model.output;
-  const plane = (value) => range(problem.out_channels).map((o) => range(rows).map((p) => range(columns).map((q) => value(o, p, q))));
-  const area = isTransposed(problem) ? model.output : problem.input_sizes;
+  const cube = (depth, height, width, value) =>
+    range(depth).map((i) => range(height).map((j) => range(width).map((k) => value(i, j, k))));
+  const { in_channels: inputs, out_channels: outputs } = problem, transposed = isTransposed(problem);
+  const plane = (value) => cube(outputs, rows, columns, value);
+  const sized = (depth, size, value) =>
+    cube(depth, size(problem, 0), size(problem, 1), (...place) => value(problem, ...place));
+  const area = transposed ? model.output : problem.input_sizes;
   const views = Object.entries(viewsOf(problem)).map(([name, view]) => [name, plane((o, p, q) => view(model, o, p, q))]);
   return {
     broken,
@@ -16,18 +21,20 @@ const facts = JSON.parse(require("fs").readFileSync(0, "utf-8")).map(({ problem,
     sizes: [0, 1].map((axis) => sizeFormula(problem, axis)),
     taps: model.axes.map(({ taps }) => taps.map((row) => row.map(({ tap, at, source, kind }) => [tap, at, source, kind]))),
     reach: model.axes.map(({ reach }) => reach.map((row) => row.map(({ output, tap }) => [output, tap]))),
-    input: range(problem.in_channels).map((c) => range(problem.input_sizes[0]).map((h) => range(problem.input_sizes[1]).map((w) => inputValue(problem, c, h, w)))),
+    input: cube(inputs, ...problem.input_sizes, (...place) => inputValue(problem, ...place)),
     bias: range(problem.out_channels).map((o) => biasValue(problem, o)),
     output: plane((o, p, q) => cellValue(model, o, p, q)),
     views: Object.fromEntries(views),
     terms: cellTerms(model, ...cell),
     effects: pixelEffects(model, ...pixel),
     counts: range(area[0]).map((r) => range(area[1]).map((c) => overlapCount(model, r, c))),
-    phases: [0, 1].slice(2 - numAxes(problem)).map((axis) => ({ counts: phaseCounts(problem, axis), why: overlapReason(problem, axis) })),
+    phases: [0, 1]
+      .slice(2 - numAxes(problem))
+      .map((axis) => ({ counts: phaseCounts(problem, axis), why: overlapReason(problem, axis) })),
     score: overlapScore(problem),
-    uncropped: isTransposed(problem) ? range(problem.out_channels).map((o) => range(uncroppedSize(problem, 0)).map((r) => range(uncroppedSize(problem, 1)).map((c) => uncroppedValue(problem, o, r, c)))) : null,
-    spread: isTransposed(problem) ? range(problem.in_channels).map((c) => range(spreadSize(problem, 0)).map((r) => range(spreadSize(problem, 1)).map((q) => spreadValue(problem, c, r, q)))) : null,
-    padded: isTransposed(problem) ? null : range(problem.in_channels).map((c) => range(paddedSize(problem, 0)).map((r) => range(paddedSize(problem, 1)).map((q) => paddedValue(problem, c, r, q)))),
+    uncropped: transposed ? sized(outputs, uncroppedSize, uncroppedValue) : null,
+    spread: transposed ? sized(inputs, spreadSize, spreadValue) : null,
+    padded: transposed ? null : sized(inputs, paddedSize, paddedValue),
   };
 });
 process.stdout.write(JSON.stringify(facts));

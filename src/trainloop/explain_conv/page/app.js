@@ -59,7 +59,8 @@ function pin(pinned) {
 function chooseChannels(focus) {
   const { problem } = state.model, { shown } = state;
   shown[focus.plane] = focus.channel;
-  const [other, connected] = focus.plane === "output" ? ["input", channelsOfOutput(problem, focus.channel)] : ["output", channelsOfInput(problem, focus.channel)];
+  const fromOutput = focus.plane === "output", other = fromOutput ? "input" : "output";
+  const connected = (fromOutput ? channelsOfOutput : channelsOfInput)(problem, focus.channel);
   if (!connected.includes(shown[other])) shown[other] = connected[0];
   shown.pairs = problem.in_channels * problem.out_channels;
   byId("in-channel").value = shown.input;
@@ -76,10 +77,11 @@ function draw(held = null) {
   byId("formula").textContent = text;
   if (!state.over) byId("live").textContent = text;
   byId("where").textContent = placeName(model.problem, focus.plane, focus.channel, focus.row, focus.column);
-  if (focus.plane === "output") byId("slider").value = (focus.channel * model.output[0] + focus.row) * model.output[1] + focus.column;
+  const index = (focus.channel * model.output[0] + focus.row) * model.output[1] + focus.column;
+  if (focus.plane === "output") byId("slider").value = index;
   byId("slider").setAttribute("aria-valuetext", byId("where").textContent);
   if (views.scatter) drawScatter(views.scatter, model, focus, shown);
-  drawSpread(views.spread, model, focus, shown, related);
+  drawSpread(views.spread, model, focus, shown);
   if (views.turned) drawTurned(views.turned, model, shown, related);
   drawMatrix(views.matrix, model, focus, shown, related);
   drawMatrixMap(views.map, model, focus);
@@ -143,15 +145,26 @@ function drawSize() {
 // Which sizes a convolution maps to this input's, and what output_padding says about it.
 function sharedText(problem, axis) {
   const size = outputSize(problem, axis), more = problem.output_padding[axis], smallest = size - more;
-  const shared = range(problem.stride[axis]).filter((i) => smallest + i > 0).map((i) => `${i} → ${smallest + i}${i === more ? " (this one)" : ""}`);
+  const shared = range(problem.stride[axis])
+    .filter((i) => smallest + i > 0)
+    .map((i) => `${i} → ${smallest + i}${i === more ? " (this one)" : ""}`);
   const kept = more ? ` The last ${more === 1 ? "one is" : `${more} are`} computed, not filled with zeros.` : "";
-  return `the convolution with these numbers maps several sizes to ${problem.input_sizes[axis]}; output_padding picks one: ${shared.join(", ")}.${kept}`;
+  return (
+    `the convolution with these numbers maps several sizes to ${problem.input_sizes[axis]}; ` +
+    `output_padding picks one: ${shared.join(", ")}.${kept}`
+  );
 }
 
 const VIEW_TEXTS = {
-  scatter: "Scatter: every input element stamps the kernel, times itself; where stamps overlap they add up. Padding then cuts off the border, and output_padding keeps more at the end.",
-  zero_insert: "Insert zeros: spread the input, put zeros between and around, and convolve it with stride 1 and the kernel turned by half a turn.",
-  transposed: "Matrix: M is the matrix of the convolution that leads back. This output is Mᵀ times the input: transposed is the matrix, nothing is inverted.",
+  scatter:
+    "Scatter: every input element stamps the kernel, times itself; where stamps overlap they add up. Padding then cuts off " +
+    "the border, and output_padding keeps more at the end.",
+  zero_insert:
+    "Insert zeros: spread the input, put zeros between and around, and convolve it with stride 1 and the kernel turned by " +
+    "half a turn.",
+  transposed:
+    "Matrix: M is the matrix of the convolution that leads back. This output is Mᵀ times the input: transposed is the " +
+    "matrix, nothing is inverted.",
   gather: "Gather: each output is the sum under its window on the padded input.",
   matrix: "Matrix: the output is M times the input; a row holds the kernel at one place of the window.",
 };
@@ -179,7 +192,9 @@ function makeViews() {
 
 function drawOverlapText() {
   const { problem } = state.model, lines = [];
-  for (const [letters, why] of perAxis(problem, (axis) => overlapReason(problem, axis))) lines.push(element("p", { text: `${letters}: ${why}` }));
+  for (const [letters, why] of perAxis(problem, (axis) => overlapReason(problem, axis))) {
+    lines.push(element("p", { text: `${letters}: ${why}` }));
+  }
   const score = overlapScore(problem), rounded = Number(score.toFixed(3));
   const meaning = score === 0 ? "even" : score === 1 ? "some places are left out altogether" : "a checkerboard";
   lines.push(element("p", { text: `Score ${rounded}, far from the border: ${meaning} (1 − smallest / largest count).` }));
@@ -260,10 +275,11 @@ const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowR
 
 function move([down, across]) {
   pause();
-  const plane = document.activeElement === grids.input.body ? "input" : document.activeElement === grids.output.body ? "output" : state.focus.plane;
+  const plane = ["input", "output"].find((name) => document.activeElement === grids[name].body) ?? state.focus.plane;
   const { problem, output } = state.model, size = plane === "input" ? problem.input_sizes : output;
   // On the other plane than the chosen cell's, the keys begin in its middle.
-  const from = state.focus.plane === plane ? state.focus : { plane, channel: state.shown[plane], row: size[0] >> 1, column: size[1] >> 1 };
+  const middle = { plane, channel: state.shown[plane], row: size[0] >> 1, column: size[1] >> 1 };
+  const from = state.focus.plane === plane ? state.focus : middle;
   const held = (at, count) => Math.max(0, Math.min(count - 1, at));
   choose({ ...from, row: held(from.row + down, size[0]), column: held(from.column + across, size[1]) });
 }
@@ -285,7 +301,9 @@ byId("play").addEventListener("click", play);
 byId("next").addEventListener("click", () => { pause(); step(1); });
 byId("previous").addEventListener("click", () => { pause(); step(-1); });
 for (const [name, plane] of [["in-channel", "input"], ["out-channel", "output"]]) {
-  byId(name).addEventListener("input", ({ target }) => target.value !== "" && target.checkValidity() && chooseChannel(plane, Number(target.value)));
+  byId(name).addEventListener("input", ({ target }) => {
+    if (target.value !== "" && target.checkValidity()) chooseChannel(plane, Number(target.value));
+  });
 }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
 
@@ -308,7 +326,8 @@ function compareWithPython(model, index = 0, total = 0) {
   if (state.model !== model) return;
   const [rows, columns] = model.output, plane = rows * columns, until = performance.now() + SLICE_MS;
   while (index < FACTS.numbers && performance.now() < until) {
-    total += cellValue(model, Math.floor(index / plane), Math.floor((index % plane) / columns), index % columns) * ((index % 997) + 1);
+    const value = cellValue(model, Math.floor(index / plane), Math.floor((index % plane) / columns), index % columns);
+    total += value * ((index % 997) + 1);
     index += 1;
   }
   if (index < FACTS.numbers) {
@@ -318,7 +337,9 @@ function compareWithPython(model, index = 0, total = 0) {
   }
   const same = total === FACTS.weighted_sum && FACTS.same;
   const torch = `the command's, which were compared with torch ${FACTS.torch_version}`;
-  byId("checked").textContent = same ? `all ${commas(index)} outputs of this page are ${torch}: same` : `the outputs of this page are NOT ${torch}`;
+  byId("checked").textContent = same
+    ? `all ${commas(index)} outputs of this page are ${torch}: same`
+    : `the outputs of this page are NOT ${torch}`;
 }
 
 const form = new Form(byId("form"), changed);

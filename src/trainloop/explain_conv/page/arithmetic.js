@@ -148,7 +148,8 @@ function cellValue(model, output, row, column) {
       if (down.source === null) continue;
       for (const across of axes[1].taps[column]) {
         if (across.source === null) continue;
-        total += inputValue(problem, channel, down.source, across.source) * weightValue(problem, channel, output, down.tap, across.tap);
+        const weight = weightValue(problem, channel, output, down.tap, across.tap);
+        total += inputValue(problem, channel, down.source, across.source) * weight;
       }
     }
   }

@@ -36,13 +36,15 @@ class Grid {
     this.body.addEventListener("click", (event) => placed(event, pick));
   }
 
-  // plane: {caption, size: [rows, columns], near: [row, column] to be seen, hold: keep the window, text(r, c), mark(r, c), label(i, axis)}
+  // plane: {caption, size: [rows, columns], near: [row, column] to be seen, hold: keep the window, text(r, c), mark(r, c),
+  // label(i, axis), limits: the most rows and columns to draw}
   show({ caption, size, near, hold = false, text, mark, label = (i) => i, limits = [MOST_ROWS, MOST_COLUMNS] }) {
     const shown = size.map((count, axis) => Math.max(0, Math.min(count, limits[axis])));
     this.window = shown.map((count, axis) => this.moved(axis, size[axis], count, near[axis], hold));
     this.build(shown);
     const [top, left] = this.window, cut = shown[0] < size[0] || shown[1] < size[1];
-    const part = cut ? `, rows ${label(top, 0)} to ${label(top + shown[0] - 1, 0)} and columns ${label(left, 1)} to ${label(left + shown[1] - 1, 1)}` : "";
+    const [rows, columns] = [0, 1].map((axis) => [0, shown[axis] - 1].map((i) => label(this.window[axis] + i, axis)));
+    const part = cut ? `, rows ${rows.join(" to ")} and columns ${columns.join(" to ")}` : "";
     this.caption.textContent = caption + part;
     this.body.setAttribute("aria-label", caption + part);
     this.body.setAttribute("aria-rowcount", size[0]);

@@ -72,7 +72,8 @@ function drawPlanes(grids, model, focus, shown, related, held) {
 const MOST_PRODUCTS_SHOWN = 60;
 
 function formulaText(model, focus) {
-  const { problem } = model, { plane, channel, row, column } = focus, name = placeName(problem, plane, channel, row, column);
+  const { problem } = model, { plane, channel, row, column } = focus;
+  const name = placeName(problem, plane, channel, row, column);
   if (plane === "output") {
     const terms = cellTerms(model, channel, row, column), read = terms.filter((term) => term.source);
     const products = read.slice(0, MOST_PRODUCTS_SHOWN).map((term) => `${term.value}·${term.weight}`);
@@ -83,7 +84,8 @@ function formulaText(model, focus) {
       return count ? `, ${count} ${words}` : "";
     });
     const sums = [...products, ...bias].join(" + ") || "0";
-    return `${name} = ${sums} = ${cellValue(model, channel, row, column)}   (${terms.length} taps: ${read.length} meet an input element${kinds.join("")})`;
+    const taps = `${terms.length} taps: ${read.length} meet an input element${kinds.join("")}`;
+    return `${name} = ${sums} = ${cellValue(model, channel, row, column)} (${taps})`;
   }
   const effects = pixelEffects(model, channel, row, column), value = inputValue(problem, channel, row, column);
   const goes = effects.slice(0, MOST_PRODUCTS_SHOWN).map((effect) => {
@@ -97,16 +99,19 @@ function formulaText(model, focus) {
 
 // --- the views -----------------------------------------------------------------------------------------------------------
 
+// Where the taps of a stamp or window lie that belongs to a cell, and whose neighbours lie `step` apart.
+const placesOf = (problem, cell, step) =>
+  range(problem.kernel_size[0]).flatMap((k) =>
+    range(problem.kernel_size[1]).map((l) => [k, l].map((tap, i) => cell[i] * step[i] + tap * problem.dilation[i])),
+  );
+
 // All stamps added up; what padding cuts off is marked, and so is the stamp of a chosen input.
 function drawScatter(grid, model, focus, shown) {
   const { problem } = model, pads = problem.padding, size = [uncroppedSize(problem, 0), uncroppedSize(problem, 1)];
   const here = [focus.row, focus.column], fromOutput = focus.plane === "output";
-  const stamp = fromOutput
-    ? []
-    : range(problem.kernel_size[0]).flatMap((k) =>
-        range(problem.kernel_size[1]).map((l) => [k, l].map((tap, i) => here[i] * problem.stride[i] + tap * problem.dilation[i])),
-      );
-  const chosen = fromOutput ? [here.map((at, i) => at + pads[i])] : [], marks = marker(stamp, "related"), picks = marker(chosen, "chosen");
+  const stamp = fromOutput ? [] : placesOf(problem, here, problem.stride);
+  const chosen = fromOutput ? [here.map((at, i) => at + pads[i])] : [];
+  const marks = marker(stamp, "related"), picks = marker(chosen, "chosen");
   const inside = (at, axis) => at >= pads[axis] && at < pads[axis] + model.output[axis];
   grid.show({
     caption: "all stamps added up",
@@ -119,17 +124,20 @@ function drawScatter(grid, model, focus, shown) {
 }
 
 // The input with a zero wherever there is none, and the window of the chosen output on it.
-function drawSpread(grid, model, focus, shown, related) {
-  const { problem } = model, transposed = isTransposed(problem), origin = transposed ? [0, 1].map((i) => spreadBefore(problem, i)) : problem.padding;
-  const step = transposed ? [1, 1] : problem.stride, source = transposed ? spreadSource : paddedSource;
-  const size = [0, 1].map((i) => (transposed ? spreadSize(problem, i) : paddedSize(problem, i)));
-  const fromOutput = focus.plane === "output", here = [focus.row, focus.column];
-  const taps = range(problem.kernel_size[0]).flatMap((k) => range(problem.kernel_size[1]).map((l) => [k, l]));
-  const window = fromOutput ? taps.map((tap) => tap.map((t, i) => here[i] * step[i] + t * problem.dilation[i])) : [];
-  const own = fromOutput ? null : here.map((at, i) => at * (transposed ? problem.stride[i] : 1) + origin[i]);
-  const marks = marker(window, "related"), picks = marker(own ? [own] : [], "chosen"), value = transposed ? spreadValue : paddedValue;
+function drawSpread(grid, model, focus, shown) {
+  const { problem } = model, transposed = isTransposed(problem), here = [focus.row, focus.column];
+  // How far apart the windows lie, and how far apart the elements.
+  const [step, spacing] = transposed ? [[1, 1], problem.stride] : [problem.stride, [1, 1]];
+  const [before, sizeOf, source, value] = transposed
+    ? [spreadBefore, spreadSize, spreadSource, spreadValue]
+    : [(_, axis) => problem.padding[axis], paddedSize, paddedSource, paddedValue];
+  const origin = [0, 1].map((axis) => before(problem, axis)), size = [0, 1].map((axis) => sizeOf(problem, axis));
+  const fromOutput = focus.plane === "output", window = fromOutput ? placesOf(problem, here, step) : [];
+  const own = fromOutput ? null : here.map((at, i) => at * spacing[i] + origin[i]);
+  const marks = marker(window, "related"), picks = marker(own ? [own] : [], "chosen");
   const zero = (r, c) => source(problem, 0, r) === null || source(problem, 1, c) === null;
-  const outside = (i, axis) => i < origin[axis] || i > origin[axis] + (problem.input_sizes[axis] - 1) * (transposed ? problem.stride[axis] : 1);
+  const last = (axis) => origin[axis] + (problem.input_sizes[axis] - 1) * spacing[axis];
+  const outside = (i, axis) => i < origin[axis] || i > last(axis);
   grid.show({
     caption: transposed ? "spread input" : "padded input",
     size,
@@ -165,9 +173,9 @@ function drawMatrix(grid, model, focus, shown, related) {
     return matrixEntry(model, shown.input, place.input, shown.output, place.output);
   };
   const isFocus = (r, c) => (focus.plane === down ? r : c) === flat[focus.plane]([focus.row, focus.column]);
-  const blocks = { input: width, output: columns };
+  const blocks = { input: width, output: columns }, name = shown.pairs > 1 ? "M of these two channels" : "M";
   grid.show({
-    caption: `M${problem.groups * shown.pairs > 1 ? ` of these two channels` : ""}, ${sizes[down]}×${sizes[across]}: a row for each ${down}, a column for each ${across}`,
+    caption: `${name}, ${sizes[down]}×${sizes[across]}: a row for each ${down}, a column for each ${across}`,
     size: [sizes[down], sizes[across]],
     near: [near[down], near[across]],
     limits: [MOST_ROWS, 24],
@@ -187,7 +195,8 @@ const MOST_DOTS = 60_000, LONGEST_SIDE = 1200;
 
 function drawMatrixMap(canvas, model, focus) {
   const { problem, axes } = model, transposed = isTransposed(problem);
-  const inputs = product(problem.input_sizes), outputs = product(model.output), width = problem.input_sizes[1], columns = model.output[1];
+  const inputs = product(problem.input_sizes), outputs = product(model.output);
+  const width = problem.input_sizes[1], columns = model.output[1];
   const [rows, across] = transposed ? [inputs, outputs] : [outputs, inputs];
   const dots = product(axes.map((axis) => sum(axis.taps.map((row) => row.length))));
   canvas.hidden = dots > MOST_DOTS || Math.max(rows, across) > LONGEST_SIDE;
@@ -195,18 +204,21 @@ function drawMatrixMap(canvas, model, focus) {
   const scale = Math.max(1, Math.min(6, Math.floor(600 / across)));
   canvas.width = across * scale;
   canvas.height = rows * scale;
-  canvas.setAttribute("aria-label", `the whole matrix, ${rows} rows and ${across} columns; a dot for each number that is not a structural zero`);
+  const size = `${rows} rows and ${across} columns`;
+  canvas.setAttribute("aria-label", `the whole matrix, ${size}; a dot for each number that is not a structural zero`);
   const style = getComputedStyle(document.documentElement), context = canvas.getContext("2d");
-  const colours = Object.fromEntries(["paper", "soft", "accent", "chosen"].map((name) => [name, style.getPropertyValue(`--${name}`)]));
+  const names = ["paper", "accent", "chosen"];
+  const colours = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`)]));
   const dot = (input, output) => (transposed ? [output, input] : [input, output]).map((at) => at * scale);
   context.fillStyle = colours.paper;
   context.fillRect(0, 0, canvas.width, canvas.height);
   axes[0].taps.forEach((down, p) =>
-    axes[1].taps.forEach((row, q) => {
+    axes[1].taps.forEach((taps, q) => {
       for (const { source: h } of down) {
-        for (const { source: w } of row) {
+        for (const { source: w } of taps) {
           if (h === null || w === null) continue;
-          const isFocus = focus.plane === "output" ? focus.row === p && focus.column === q : focus.row === h && focus.column === w;
+          const [row, column] = focus.plane === "output" ? [p, q] : [h, w];
+          const isFocus = focus.row === row && focus.column === column;
           context.fillStyle = isFocus ? colours.chosen : colours.accent;
           context.fillRect(...dot(h * width + w, p * columns + q), scale, scale);
         }

@@ -40,7 +40,8 @@ const brokenWord = (problem) =>
 
 // The rule that the numbers break, with the numbers; null where there is such a convolution.
 function brokenRule(problem) {
-  return brokenCount(problem) ?? brokenGroups(problem) ?? (isTransposed(problem) ? brokenTransposed(problem) : brokenWindow(problem));
+  const brokenKind = isTransposed(problem) ? brokenTransposed : brokenWindow;
+  return brokenCount(problem) ?? brokenGroups(problem) ?? brokenKind(problem);
 }
 
 function brokenCount(problem) {
@@ -158,18 +159,19 @@ function tooLarge(problem) {
     }
   }
   const longest = Math.max(...problem.input_sizes, ...outputs, ...problem.kernel_size);
-  if (longest > MOST_ALONG_AXIS) return `${commas(longest)} along an axis are too many for a page: expected at most ${commas(MOST_ALONG_AXIS)}`;
-  return null;
+  const most = commas(MOST_ALONG_AXIS);
+  return longest > MOST_ALONG_AXIS ? `${commas(longest)} along an axis are too many for a page: expected at most ${most}` : null;
 }
 
 // A problem that is too large with its largest numbers halved until it is not; null where that leads nowhere.
 function nearestSmaller(problem) {
   let smaller = problem;
   while (tooLarge(smaller)) {
-    const { groups, input_sizes: sizes } = smaller, channels = ["in_channels", "out_channels"].map((name) => smaller[name] / groups);
-    const numbers = [...channels, ...sizes], largest = numbers.indexOf(Math.max(...numbers)), half = numbers[largest] >> 1;
+    const { groups, input_sizes: sizes } = smaller, names = ["in_channels", "out_channels"];
+    const numbers = [...names.map((name) => smaller[name] / groups), ...sizes];
+    const largest = numbers.indexOf(Math.max(...numbers)), half = numbers[largest] >> 1;
     if (half < 1) return null;
-    if (largest < 2) smaller = { ...smaller, [["in_channels", "out_channels"][largest]]: groups * half };
+    if (largest < 2) smaller = { ...smaller, [names[largest]]: groups * half };
     else smaller = { ...smaller, input_sizes: sizes.map((size, axis) => (axis === largest - 2 ? half : size)) };
     if (brokenRule(smaller)) return null;
   }
@@ -236,7 +238,7 @@ const sizeText = (problem, sizes) => own(problem, sizes).join("×");
 // Why outputs are written (of a convolution: inputs read) as often as they are.
 function overlapReason(problem, axis) {
   const kernel = problem.kernel_size[axis], stride = problem.stride[axis], dilation = problem.dilation[axis];
-  const verb = isTransposed(problem) ? "written" : "read", what = isTransposed(problem) ? "output is written" : "input is read";
+  const [what, verb] = isTransposed(problem) ? ["output is written", "written"] : ["input is read", "read"];
   const times = (count) => ["never", "once", "twice"][count] ?? `${count} times`;
   const divisor = (a, b) => (b ? divisor(b, a % b) : a);
   if (stride === 1) return kernel > 1 ? `stride 1: every ${what} by all ${kernel} taps` : `stride 1: every ${what} once`;

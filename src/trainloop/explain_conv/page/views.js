@@ -24,7 +24,8 @@ function uncroppedValue(problem, output, row, column) {
   for (const channel of channelsOfOutput(problem, output)) {
     for (const down of downs) {
       for (const across of acrosses) {
-        total += inputValue(problem, channel, down.source, across.source) * weightValue(problem, channel, output, down.tap, across.tap);
+        const weight = weightValue(problem, channel, output, down.tap, across.tap);
+        total += inputValue(problem, channel, down.source, across.source) * weight;
       }
     }
   }
@@ -75,12 +76,15 @@ function zeroInsertOutput(model, output, row, column) {
 function matrixEntry(model, channel, source, output, place) {
   const { problem, axes } = model;
   const taps = [0, 1].map((axis) => axes[axis].reach[source[axis]].filter((touch) => touch.output === place[axis]));
-  return sum(taps[0].flatMap((down) => taps[1].map((across) => weightValue(problem, channel, output, down.tap, across.tap))));
+  const weight = (down, across) => weightValue(problem, channel, output, down.tap, across.tap);
+  return sum(taps[0].flatMap((down) => taps[1].map((across) => weight(down, across))));
 }
 
 // The input elements along an axis that an output has a tap on, each once.
-const sourcesOf = (model, axis, place) =>
-  [...new Set(model.axes[axis].taps[place].map((tap) => tap.source).filter((source) => source !== null))].sort((a, b) => a - b);
+function sourcesOf(model, axis, place) {
+  const sources = model.axes[axis].taps[place].map((tap) => tap.source);
+  return [...new Set(sources.filter((source) => source !== null))].sort((a, b) => a - b);
+}
 
 function matrixOutput(model, output, row, column) {
   const { problem } = model;
@@ -116,8 +120,9 @@ function gatherOutput(model, output, row, column) {
   for (const channel of channelsOfOutput(problem, output)) {
     for (const k of range(problem.kernel_size[0])) {
       for (const l of range(problem.kernel_size[1])) {
-        const place = [row * problem.stride[0] + k * problem.dilation[0], column * problem.stride[1] + l * problem.dilation[1]];
-        total += paddedValue(problem, channel, ...place) * weightValue(problem, channel, output, k, l);
+        const down = row * problem.stride[0] + k * problem.dilation[0];
+        const across = column * problem.stride[1] + l * problem.dilation[1];
+        total += paddedValue(problem, channel, down, across) * weightValue(problem, channel, output, k, l);
       }
     }
   }
