@@ -190,7 +190,7 @@ def test_a_wrong_rule_is_noticed(conv, node, monkeypatch, right, wrong, what):
         assert script.count(right) == 1
         return script.replace(right, wrong)
 
-    refused = refused_problems(conv, monkeypatch, 150, seed=73)
+    refused = refused_problems(conv, monkeypatch, 60, seed=73)
     assert what in {found for _, found in wrong_refusals(node, refused, break_it)}
 
 
