@@ -132,7 +132,7 @@ def test_a_wrong_formula_is_noticed(explanations, node, fault):
         assert script.count(right) == 1
         return script.replace(right, wrong)
 
-    assert name in {found for _, found in differences(node, explanations, break_it)}
+    assert name in {found for _, found in differences(node, explanations[:20], break_it)}
 
 
 def refused_problems(conv, monkeypatch, count, seed):
