@@ -8,7 +8,7 @@ CONFIG ?= configs/quickstart.yaml
 JOBS   ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-long test-faults test-faults-long gallery check format clean
+.PHONY: help install browser train test test-long test-faults test-faults-long gallery check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ $(READY): pyproject.toml
 	@touch $(READY)
 
 install: $(READY) ## make .venv and install (the other targets do it by themselves)
+
+browser: $(READY) ## install what drives a browser in the tests (the browser itself: apt-get install chromium)
+	$(BIN)/python -m pip install --quiet --editable ".[browser]"
 
 train: $(READY) ## train on the embedded images; CONFIG=configs/cifar10.yaml for the full set
 	$(BIN)/trainloop train --config $(CONFIG)

@@ -56,6 +56,17 @@ def test_json_alone_is_nothing_but_json():
         assert (facts["schema_version"], facts["kind"]) == (1, kind)
 
 
+def test_html_is_written_beside_the_text_and_beside_json_alone(tmp_path):
+    page = tmp_path / "page.html"
+    done = invoke("--html", str(page))
+    assert done.stdout.startswith("ConvTranspose2d")
+    assert done.stdout.endswith(f"written: {page}\n")
+    first = page.read_bytes()
+    assert first.startswith(b"<!doctype html>")
+    assert json.loads(invoke("--html", str(page), "--json", "-").stdout)["kind"] == "explanation"
+    assert page.read_bytes() == first
+
+
 def test_json_of_the_solver_has_every_solution():
     facts = json.loads(invoke("--solve", "7x7:14x14", "--transpose", "--json", "-").stdout)
     assert len(facts["solutions"]) == 241
@@ -112,6 +123,10 @@ def test_a_difference_from_torch_ends_with_1_after_the_page(monkeypatch):
         (["--stack", "missing.yaml"], ["missing.yaml"]),
         (["--stack", "net.py:Net"], ["--plugin"]),
         (["--json", "."], ["a folder stands where the file would go"]),
+        (["--html", "page.txt"], ["the page is HTML", "--html", "page.txt", "FILE.html"]),
+        (["--html", "-"], ["the page is HTML", "FILE.html"]),
+        (["--html", "page.html", "--code"], ["--html means nothing beside --code"]),
+        (["--problem", "Conv1d(1, 1, 3)", "--input", "5000", "--html", "page.html"], ["5,000 along an axis", "4,096"]),
     ],
     ids=" ".join,
 )

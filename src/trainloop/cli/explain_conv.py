@@ -12,7 +12,7 @@ from trainloop.cli import explain_conv_options as conv_options
 from trainloop.cli import options
 from trainloop.cli.explain_conv_pictures import PICTURES, Looks
 from trainloop.cli.explain_conv_request import Request, parse_image, parse_place, parse_solve
-from trainloop.cli.outputs import STANDARD_OUTPUT, check_outputs
+from trainloop.cli.outputs import PAGE, STANDARD_OUTPUT, check_outputs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,14 +51,20 @@ def explain_conv(
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE|-", help="Write one JSON object too; - prints nothing else.")
     ] = None,
+    html_file: Annotated[
+        str | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write one self-contained page to step, point and change numbers in."
+        ),
+    ] = None,
     debug: options.Debug = False,  # noqa: ARG001 - its callback has taken note of it
 ) -> None:
     """Explain a convolution until nothing is left: size, every cell, equal views, overlap, cost; checked against torch."""
-    request = Request(problem, input, cell, pixel, solve, transpose, match, stack, code)
+    request = Request(problem, input, cell, pixel, solve, transpose, match, stack, code, html_file)
     request.check()
     looks = Looks(view, frames, step, svg, png, gif)
     looks.check(request.question, json_file)
-    check_outputs({"--json": json_file, **looks.files}, PICTURES)
+    check_outputs({"--json": json_file, "--html": html_file, **looks.files}, {**PICTURES, "--html": PAGE})
     _reply(request, looks, plugins or [], json_file)
 
 
@@ -79,6 +85,7 @@ def _reply(request: Request, looks: Looks, plugins: list[Path], json_file: str |
 def _explain(request: Request, looks: Looks, json_file: str | None) -> None:
     from trainloop.explain_conv.as_json import as_json
     from trainloop.explain_conv.explain import explain_conv as explain
+    from trainloop.explain_conv.page.html import page_html
     from trainloop.explain_conv.parse import DEFAULT_PROBLEM, parse_problem
     from trainloop.explain_conv.screen.page import page
 
@@ -89,9 +96,12 @@ def _explain(request: Request, looks: Looks, json_file: str | None) -> None:
     console = _console()
     looks.check_screen(console)
     explanation = explain(problem, cell, pixel)
+    html = None if request.html is None else page_html(explanation)
     lines = [] if looks.show(explanation, console) else page(explanation, console.width)
     _answer(lines, console, json_file, lambda: as_json(explanation))
     looks.write(explanation, quiet=json_file == STANDARD_OUTPUT)
+    if html is not None:
+        _write_page(Path(str(request.html)), html, quiet=json_file == STANDARD_OUTPUT)
     _require_same(explanation)
 
 
@@ -192,3 +202,11 @@ def _write_json(where: str | None, as_json: Any, *, quiet: bool = False) -> None
         files.write_text(Path(where), as_json() + "\n")
         if not quiet:
             typer.echo(f"\nwritten: {where}")
+
+
+def _write_page(path: Path, html: str, *, quiet: bool) -> None:
+    from trainloop import files
+
+    files.write_text(path, html)
+    if not quiet:
+        typer.echo(f"\nwritten: {path}")

@@ -31,6 +31,7 @@ class Request:
         match: text of a module.
         stack: a model or config file.
         code: print a program.
+        html: file to write a page to.
     """
 
     problem: str | None
@@ -42,6 +43,7 @@ class Request:
     match: str | None
     stack: str | None
     code: bool
+    html: str | None = None
 
     def check(self) -> None:
         """Refuse options that do not go together.
@@ -62,6 +64,7 @@ class Request:
             ("--input", self.input, ("", "--code", "--match", "--stack")),
             ("--cell", self.cell, ("",)),
             ("--pixel", self.pixel, ("",)),
+            ("--html", self.html, ("",)),
             ("--transpose", self.transpose, ("--solve",)),
         ):
             if value and question not in questions:

@@ -10,6 +10,8 @@ from trainloop.errors import UsageError
 STANDARD_OUTPUT = "-"
 NAMES = {"--json": "JSON", "--markdown": "Markdown"}
 """what can go to standard output"""
+PAGE = ("html",)
+"""the ending of what is a page, not a picture"""
 
 
 def check_outputs(files: Mapping[str, str | None], pictures: Mapping[str, tuple[str, ...]]) -> None:
@@ -17,7 +19,7 @@ def check_outputs(files: Mapping[str, str | None], pictures: Mapping[str, tuple[
 
     Args:
         files: what each option names: a file, ``-`` for standard output, or None.
-        pictures: the endings that an option's file may have, without the dot.
+        pictures: the endings that an option's file may have, without the dot; ``PAGE`` for a page.
 
     Raises:
         UsageError: a file is a folder, a device or a pipe, or has the wrong ending, or two outputs go to one place.
@@ -33,8 +35,9 @@ def check_outputs(files: Mapping[str, str | None], pictures: Mapping[str, tuple[
     for option, endings in pictures.items():
         name = files.get(option)
         if name is not None and Path(name).suffix.lower().removeprefix(".") not in endings:
+            kinds = " or ".join(_with_article(ending.upper()) for ending in endings)
             raise UsageError(
-                f"the picture is {' or '.join(_with_article(ending.upper()) for ending in endings)}",
+                "the page is HTML" if endings == PAGE else f"the picture is {kinds}",
                 where=option,
                 found=name,
                 expected=" or ".join(f"FILE.{ending}" for ending in endings),
