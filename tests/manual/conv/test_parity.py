@@ -111,7 +111,25 @@ def faults(algorithm, direction, shape, dtype):
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("name", CONV2D)
 def test_it_is_the_library_in_float64_or_says_why_not(name, direction, shape, dtype):
+    if name == "aten" and direction == "forward" and torch_is_wrong(shape, dtype):
+        # Seen with torch 2.14.1 for bfloat16, strides (1, 3) and padding on one axis alone, on a processor with AMX.
+        pytest.skip(f"torch.conv2d itself is wrong on this machine for {shape} in {dtype}")
     assert faults(CONV2D[name], direction, shape, dtype)[0] == []
+
+
+def torch_is_wrong(shape, dtype):
+    """Say whether the library's own call is off by more than rounding for a job of this shape."""
+    for job in jobs(shape, dtype):
+        for layout in LAYOUTS.values():
+            x, weight, bias, _ = (
+                tensor.contiguous(memory_format=layout) if tensor.dim() == 4 else tensor for tensor in operands(job)
+            )
+            wanted = right(job, "forward")
+            off = (torch.conv2d(x, weight, bias, *job.geometry).double() - wanted).norm()
+            error = float(off / (wanted.norm() if wanted.any() else 1))
+            if not error <= tolerance(str(dtype).removeprefix("torch."), "convolution").rtol:
+                return True
+    return False
 
 
 @pytest.mark.parametrize("dtype", DTYPES[:2], ids=["float32", "float64"])
