@@ -89,7 +89,12 @@ def make_lasting(folder: Path) -> None:
         FileExistsError: something has this name.
     """
     operations.mkdir(folder)
-    sync_folder(folder.parent)
+    try:
+        sync_folder(folder.parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            operations.rmdir(folder)
+        raise
 
 
 def sync_folder(folder: Path) -> None:
