@@ -29,7 +29,7 @@ from trainloop.loop.progress import Progress
 from trainloop.loop.trainer import Outcome, Training, run_training
 from trainloop.models import parameter_count
 from trainloop.report.curves import curves_png
-from trainloop.report.format import count, percent
+from trainloop.report.format import count, percent, threads
 from trainloop.report.json_lines import MetricsFile
 from trainloop.report.run_folder import RunFolder
 from trainloop.report.summary import Summary
@@ -63,8 +63,8 @@ def train(
 ) -> Summary:
     """Train a model, use the test set once, and write the run folder.
 
-    Sets the threads, seeds and determinism of this process as the config says. While it trains, Ctrl-C and SIGTERM save and
-    end the run, SIGUSR1 saves; the same call goes on from the last checkpoint to the bits of a run without a break.
+    Sets the threads, seeds and determinism of this process as the config says. While it trains, Ctrl-C, SIGTERM and SIGHUP save
+    and end the run, SIGUSR1 saves; the same call goes on from the last checkpoint to the bits of a run without a break.
 
     Args:
         config: a validated config, or the path of a YAML file.
@@ -269,7 +269,7 @@ def header(config: RunConfig, training: Training, dataset: Dataset, folder: RunF
         f"{len(dataset.classes)} classes · {dataset.source}",
         "optimizer": f"{config.optimizer.name} · lr {config.optimizer.lr:g} {config.schedule.name} · "
         f"batch {config.train.batch_size} · {count(training.span.total_steps)} steps",
-        "device": f"{training.device} · {device_name(training.device)} · {torch.get_num_threads()} threads · "
+        "device": f"{training.device} · {device_name(training.device)} · {threads(torch.get_num_threads())} · "
         f"{config.train.precision}",
         "stages": " · ".join(f"{stage} {kind}" for stage, kind in chosen.items())
         + (f" · conv {config.stages.conv}" if config.stages.conv != USUAL_CONV else ""),

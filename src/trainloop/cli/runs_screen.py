@@ -13,7 +13,7 @@ from rich.text import Text
 
 from trainloop.cli.render import visible
 from trainloop.report.console import print_facts, print_line, print_table
-from trainloop.report.format import bars, count, duration, learning_rate, percent, size, table_lines
+from trainloop.report.format import bars, count, duration, learning_rate, percent, size, table_lines, threads
 
 if TYPE_CHECKING:
     from trainloop.runs.details import CheckpointRow, RunDetails
@@ -128,9 +128,9 @@ def _machine(environment: Mapping[str, Any], results: Mapping[str, Any]) -> dict
 
     if not environment:
         return {}
-    threads = shown(results.get("threads", of("knobs", "threads")))
+    used = threads(shown(results.get("threads", of("knobs", "threads"))))
     return {
-        "machine": f"{of('hardware', 'device')} · {of('hardware', 'device_name')} · {threads} threads · "
+        "machine": f"{of('hardware', 'device')} · {of('hardware', 'device_name')} · {used} · "
         f"torch {of('versions', 'torch')} · trainloop {of('versions', 'trainloop')}"
     }
 

@@ -36,6 +36,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def threads(number: object) -> str:
+    """Return ``1 thread`` or ``2 threads``."""
+    return f"{number} thread{'' if str(number) == '1' else 's'}"
+
+
 def size(num_bytes: float) -> str:
     """Return bytes as ``512 B``, ``3.4 KiB``, ``1.2 MiB`` or ``2.0 GiB``."""
     for unit in ("B", "KiB", "MiB"):

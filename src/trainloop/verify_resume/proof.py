@@ -227,7 +227,7 @@ def newest_step(run_dir: Path) -> int:
 
 
 def _save_seconds(child: Child) -> float:
-    """Return about how long the files of a save took so far in this process, or a guess before the first."""
+    """Return about how long the files of a save are under way in this process, or a guess before the first."""
     times = [event["milliseconds"] for event in child.events() if event["event"] == "checkpoint"]
-    # The other half goes by before the first file is there.
-    return min(times, default=10.0) / 2e3
+    # The rest goes by before the first file is there, and in reading them back.
+    return min(times, default=10.0) / 4e3
