@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -13,11 +12,11 @@ import signal
 import numpy as np
 import pytest
 import torch
+from tests.small_runs import stop_after
 
 from trainloop import training as training_module
 from trainloop.checkpoint import capture as capture_module
 from trainloop.checkpoint.folder import TENSORS
-from trainloop.checkpoint.keeper import CheckpointKeeper
 from trainloop.checkpoint.store import CheckpointStore
 from trainloop.errors import CheckpointError, InterruptedRunError, UsageError
 from trainloop.files import operations
@@ -45,22 +44,6 @@ def final_state(folder):
     for name in ("seconds", "train_seconds", "epoch_seconds"):
         del facts["position"][name]
     return bits, facts
-
-
-@contextlib.contextmanager
-def stop_after(step):
-    """Send this process SIGTERM after a step, as its boundary sees it."""
-    with pytest.MonkeyPatch.context() as patch:
-        due = CheckpointKeeper.due
-
-        def stopping(keeper, now, seconds):
-            due(keeper, now, seconds)
-            if now == step:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return due(keeper, now, seconds)
-
-        patch.setattr(CheckpointKeeper, "due", stopping)
-        yield
 
 
 def stopped(config, folder, step, **options):

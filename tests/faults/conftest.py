@@ -6,8 +6,6 @@ must be found out, else the test proves nothing.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import signal
 import sys
@@ -16,10 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from trainloop.checkpoint.layout import Facts, Machine, Position, Saved
-from trainloop.config.schema import RunConfig
-from trainloop.loop.progress import Progress
+from tests import small_runs
 
 HERE = Path(__file__).parent
 
@@ -70,41 +65,10 @@ def quick_path(tmp_path):
         yield Path(folder)
 
 
-MACHINE = Machine(trainloop="0", torch="2", device="cpu", device_name="a cpu", cpu_capability="AVX2", threads=1)
-
-
 @pytest.fixture(scope="session")
 def saved_at():
-    """Return a function: step → a small checkpoint that stands there; ``epoch_closed`` and ``best`` as in a run."""
-
-    def make(step, *, epoch_closed=False, best=None, metrics_bytes=0, past=0):
-        generator = torch.Generator().manual_seed(1_000 * past + step)
-        weight = torch.randn(4, 3, 2, 2, generator=generator).to(memory_format=torch.channels_last)
-        content = {
-            "model/weight": weight,
-            "model/count": torch.tensor(step),
-            "optimizer/weight/momentum_buffer": torch.randn(4, 3, 2, 2, generator=generator),
-            "random/torch": torch.arange(8),
-        }
-        facts = Facts(
-            schema_version=1,
-            position=Position(**dataclasses.asdict(Progress(step=step, epoch=1, epoch_closed=epoch_closed))),
-            config={"train": {"compile": False}, "seed": past},
-            machine=MACHINE,
-            data_digest="0" * 64,
-            plugins={},
-            metrics_bytes=metrics_bytes,
-            strides={},
-            optimizer_numbers={},
-            scaler=None,
-            random={},
-            best=best,
-            convolutions={},
-            resumed=[],
-        )
-        return Saved(content, facts)
-
-    return make
+    """Return :func:`tests.small_runs.saved_at`."""
+    return small_runs.saved_at
 
 
 def content_of(saved):
@@ -149,24 +113,12 @@ def command(monkeypatch, capsys):
     return run
 
 
-TINY = {
-    "model": {"name": "small_cnn", "args": {"width": 4}},
-    "train": {"epochs": 2, "max_steps": 12, "batch_size": 250, "eval_batch_size": 500},
-    "data": {"val_size": 500},
-    "threads": 1,
-    "checkpoint": {"every": 2, "keep": 3},
-}
-
-
 @pytest.fixture(scope="session")
 def tiny_config():
-    """Return a function: changes by section → a config of twelve steps."""
+    """Return a function: changes by section → a config of twelve steps that is saved at every second of them."""
 
-    def make(**changes):
-        merged = json.loads(json.dumps(TINY))
-        for name, value in changes.items():
-            merged[name] = {**merged.get(name, {}), **value} if isinstance(value, dict) else value
-        return RunConfig.model_validate_json(json.dumps(merged))
+    def make(checkpoint=None, **changes):
+        return small_runs.tiny_config(checkpoint={"every": 2, "keep": 3, **(checkpoint or {})}, **changes)
 
     return make
 
@@ -174,21 +126,10 @@ def tiny_config():
 @pytest.fixture(scope="session")
 def stopped_run(tmp_path_factory, tiny_config):
     """Return the folder of a run that was stopped after 7 of 12 steps; copy it before you damage it."""
-    from trainloop.checkpoint.keeper import CheckpointKeeper
     from trainloop.errors import InterruptedRunError
     from trainloop.training import train
 
     folder = tmp_path_factory.mktemp("stopped") / "run"
-    due = CheckpointKeeper.due
-
-    def stopping(keeper, step, seconds):
-        due(keeper, step, seconds)
-        if step == 7:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return due(keeper, step, seconds)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CheckpointKeeper, "due", stopping)
-        with pytest.raises(InterruptedRunError):
-            train(tiny_config(), run_dir=folder)
+    with small_runs.stop_after(7), pytest.raises(InterruptedRunError):
+        train(tiny_config(), run_dir=folder)
     return folder

@@ -15,6 +15,7 @@ import time
 import traceback
 from pathlib import Path
 
+from trainloop import interruption
 from trainloop.checkpoint import folder
 from trainloop.cli.app import main as command
 from trainloop.config.schema import RunConfig
@@ -27,6 +28,8 @@ from trainloop.training import train
 
 HALT_SECONDS = 0.4
 """of work that is finished in spite of a signal"""
+DEAF_SECONDS = 3.0
+"""of an evaluation that no signal ends"""
 FOREVER_SECONDS = 60.0
 """of work that a signal ends"""
 STEP = 5
@@ -83,6 +86,9 @@ def halt(place, marker):
         trainloop.training.curves_png = curves.curves_png
     elif place == "download":
         download._opened = halted(download._opened, marker, 1, FOREVER_SECONDS)
+    elif place == "deaf":
+        interruption.Control.request_stop = lambda *_: None
+        trainer.evaluate = halted(trainer.evaluate, marker, 1, DEAF_SECONDS)
     elif place == "checks":
         gate.run_checks = halted(gate.run_checks, marker, 1, FOREVER_SECONDS)
     elif place != "compiler":

@@ -154,7 +154,8 @@ def parse_place(
             if len(near) == len(shape)
             else "",
         )
-    return (found[0], *found[1:]) if problem.num_axes == 2 else (found[0], 0, found[1])  # type: ignore[return-value]
+    channel, row, column = found if problem.num_axes == 2 else (found[0], 0, found[1])
+    return channel, row, column
 
 
 def parse_image(text: str | None) -> tuple[int, ...] | None:

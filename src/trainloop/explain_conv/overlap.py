@@ -140,8 +140,12 @@ Numbers = tuple[int, int, int, int]
 
 
 def _own_numbers(problem: Problem, axis: int) -> Numbers:
-    fields = (problem.kernel_size, problem.padding, problem.output_padding, problem.dilation)
-    return tuple(numbers[axis] for numbers in fields)  # type: ignore[return-value]  # there are four
+    return (
+        problem.kernel_size[axis],
+        problem.padding[axis],
+        problem.output_padding[axis],
+        problem.dilation[axis],
+    )
 
 
 def _axis_ways(problem: Problem, axis: int) -> list[Numbers]:

@@ -85,8 +85,7 @@ class FiniteCheck:
         else:
             self.skipped_in_a_row += 1
             # The scaler finds the same gradients, leaves out the update and lowers its scale.
-            left_to_scaler = self._scaled and all_finite([result.loss]) and not self.exhausted
-            self.passed = left_to_scaler
+            self.passed = self._scaled and all_finite([result.loss]) and not self.exhausted
         if self.passed and self._kept is not None:
             self._kept = self._buffers()
         return self.passed
