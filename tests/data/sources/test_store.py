@@ -128,6 +128,8 @@ def test_full_disk_is_said_and_leaves_nothing_half_written(tmp_path, tiny, copy,
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
+    # The folder stands already: a new one would be refused, and would go again, before the first file.
+    (tmp_path / "to").mkdir()
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(ResourceError, match="no space left to write"):
         import_copy(copy, tmp_path / "to", files=tiny.files)
