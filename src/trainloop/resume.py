@@ -11,7 +11,7 @@ from trainloop.checkpoint.capture import Origin
 from trainloop.checkpoint.folder import read_checkpoint
 from trainloop.checkpoint.layout import Saved
 from trainloop.checkpoint.manifest import MANIFEST
-from trainloop.checkpoint.same_run import compare_runs, is_free
+from trainloop.checkpoint.same_run import compare_runs, differing_keys
 from trainloop.checkpoint.store import CheckpointStore, Found
 from trainloop.config import load_config
 from trainloop.config.flatten import flat
@@ -83,7 +83,8 @@ def open_run(
                 return
         for other, keys in others[:1]:
             announce(
-                f"begins anew; the unfinished run {other} differs in {', '.join(keys)} (--resume {other} goes on with it)"
+                f"begins anew, for the unfinished run {other} differs in {', '.join(keys)} "
+                f"(--resume {other} --allow-changed goes on with it all the same)"
             )
     elif resume not in (AUTO, NONE):
         run_dir, checkpoint = _named(_meant(resume), run_dir)
@@ -103,8 +104,7 @@ def unfinished_runs(name: str, config: RunConfig) -> tuple[list[Path], list[tupl
         if not run_folder.is_finished(folder) and CheckpointStore(folder).folders() and not is_held(folder):
             with contextlib.suppress(TrainloopError):
                 then = flat(load_config(folder / run_folder.CONFIG).config.model_dump(mode="json"))
-                keys = [key for key in {**then, **now} if then.get(key) != now.get(key) and not is_free(key)]
-                if keys:
+                if keys := differing_keys(then, now):
                     others.append((folder, keys))
                 else:
                     found.append(folder)
@@ -206,7 +206,11 @@ def history_before(start: Start) -> History:
 
 def _meant(text: str) -> Path:
     """Return the run or the checkpoint that a text means: a path, or a run in ``runs/`` as the runs commands name it."""
-    return Path(text) if (Path(text) / MANIFEST).exists() else find_run(text)
+    # What can be no path, such as a name that is too long, is no run either.
+    with contextlib.suppress(OSError):
+        if (Path(text) / MANIFEST).exists():
+            return Path(text)
+    return find_run(text)
 
 
 def _named(path: Path, run_dir: Path | None) -> tuple[Path | None, Path | None]:

@@ -366,6 +366,8 @@ def test_a_run_is_named_as_the_runs_commands_name_it(whole, tmp_path, monkeypatc
     stopped(config, tmp_path / "runs" / "alpha", 3)
     with pytest.raises(UsageError, match="did you mean alpha"):
         train(config, resume="alpa")
+    with pytest.raises(UsageError, match="there is no such run"):
+        train(config, resume="x" * 300)
     train(config, resume="latest")
     assert_same_end(tmp_path / "runs" / "alpha", uninterrupted)
 

@@ -59,9 +59,7 @@ def compare_runs(facts: Facts, now: Origin) -> Comparison:
     saved = flat(facts.config)
     here = flat(now.config)
     other, inexact = [], list(_machine(facts, now))
-    for key in dict.fromkeys([*saved, *here]):
-        if saved.get(key) == here.get(key) or is_free(key):
-            continue
+    for key in differing_keys(saved, here):
         difference = Difference(key, str(saved.get(key, "not there")), str(here.get(key, "not there")))
         if key.startswith("stages.") and key.removeprefix("stages.") in STAGES:
             if not {_stage(saved, key), _stage(here, key)} <= SAME_BITS:
@@ -79,9 +77,13 @@ def compare_runs(facts: Facts, now: Origin) -> Comparison:
     return Comparison(tuple(inexact), tuple(other))
 
 
-def is_free(key: str) -> bool:
-    """Say whether a key of the config has no effect on the result, or is judged by what it brings about."""
-    return key in FREE or key.partition(".")[0] in FREE_SECTIONS
+def differing_keys(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the keys of two flat configs that differ and are not free to."""
+    return [
+        key
+        for key in dict.fromkeys([*saved, *now])
+        if saved.get(key) != now.get(key) and key not in FREE and key.partition(".")[0] not in FREE_SECTIONS
+    ]
 
 
 def _stage(config: Mapping[str, Any], key: str) -> Any:

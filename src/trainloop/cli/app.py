@@ -82,8 +82,9 @@ def main() -> None:
         if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
     code = _run(state)
-    if reason := lost_output(output):
-        code = _report(_lost(reason), debug=state.debug) if code == 0 else code
+    reason = lost_output(output)
+    if reason and code == 0:
+        code = _report(_lost(reason), debug=state.debug)
     sys.exit(code)
 
 
