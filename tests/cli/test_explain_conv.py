@@ -89,9 +89,10 @@ def test_code_is_a_program_that_runs():
     assert out.getvalue().endswith("loops and torch agree: True\n")
 
 
-def test_a_difference_from_torch_ends_with_1_after_the_page(monkeypatch):
+@pytest.mark.parametrize("difference", [1, 1e-9])
+def test_a_difference_from_torch_ends_with_1_after_the_page(monkeypatch, difference):
     right = explain_module.torch_output
-    monkeypatch.setattr(explain_module, "torch_output", lambda *arguments: right(*arguments) + 1)
+    monkeypatch.setattr(explain_module, "torch_output", lambda *arguments: right(*arguments) + difference)
     done = invoke()
     assert isinstance(done.exception, CheckFailedError)
     assert done.exception.exit_code == 1

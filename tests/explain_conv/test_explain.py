@@ -207,8 +207,8 @@ def test_the_cell_and_the_pixel_can_be_chosen(conv):
         ),
         (
             "Conv2d(1, 1, 1)",
-            "3000x3000",
-            "an input of 9,000,000 numbers is too large to explain: expected at most 4,000,000",
+            "5000x5000",
+            "an input of 25,000,000 numbers is too large to explain: expected at most 20,000,000",
         ),
     ],
 )
@@ -217,6 +217,13 @@ def test_what_is_too_large_is_refused(text, size, what):
         explain_conv(parse_problem(text, size))
     assert caught.value.faults[0].what == what
     assert caught.value.faults[0].help
+
+
+def test_the_widest_stride_of_the_largest_usual_problem_is_explained():
+    explanation = explain_conv(parse_problem("ConvTranspose2d(1, 1, 11, stride=64)", "64x64"))
+    assert explanation.same
+    assert explanation.output_sizes == (4043, 4043)
+    assert {check.what for check in explanation.checks} >= {"scatter", "matrix", "tap lists", "overlap counts"}
 
 
 def test_random_texts_that_do_not_fit_name_the_nearest_that_do(conv):

@@ -32,7 +32,7 @@ from trainloop.explain_conv.views import ViewMaker
 
 MOST_PRODUCTS = 400_000_000
 """multiplications that a problem may take"""
-MOST_NUMBERS = 4_000_000
+MOST_NUMBERS = 20_000_000
 """of an input, weight or output"""
 Place = tuple[int, int, int]
 """(channel, row, column)"""
@@ -231,20 +231,18 @@ def _checks(
     yield Check("sizes", len(sizes), sizes == problem.output_sizes)
 
 
-def sum_by_taps(values: Values, taps: tuple[Taps, Taps]) -> Array:
-    """Return every output as the sum over its tap list, bias included: int64, shape (G·O, P, Q).
+def sum_by_taps(values: Values, taps: tuple[Taps, Taps]) -> Tensor:
+    """Return every output as the sum over its tap list, bias included: float64, shape (G·O, P, Q).
 
     Args:
         values: the numbers.
         taps: of H and of W.
     """
     problem = values.problem
-    # An element of zero behind the input is what a tap on padding reads.
-    down, across = (
-        torch.tensor([[size if tap.source is None else tap.source for tap in row] for row in axis])
-        for axis, size in zip(taps, problem.input_sizes, strict=True)
-    )
-    x = torch.nn.functional.pad(values.input.double(), (0, 1, 0, 1))
+    # Along W an element of zero behind the input is what a tap on a zero reads.
+    width = problem.input_sizes[1]
+    across = torch.tensor([[width if tap.source is None else tap.source for tap in row] for row in taps[1]])
+    x = torch.nn.functional.pad(values.input.double(), (0, 1))
     weight = values.weight.double()
     inputs, outputs = problem.in_channels // problem.groups, problem.out_channels // problem.groups
     total = torch.zeros(problem.out_channels, *problem.output_sizes, dtype=torch.float64)
@@ -254,6 +252,9 @@ def sum_by_taps(values: Values, taps: tuple[Taps, Taps]) -> Array:
         # Along W first: for every input row what each row of the kernel makes of it, then along H its rows added up.
         rows = torch.einsum("ockl,chql->okhq", kernels, x[group * inputs : (group + 1) * inputs][:, :, across])
         place = slice(group * outputs, (group + 1) * outputs)
-        for tap in range(down.shape[1]):
-            total[place] += rows[:, tap][:, down[:, tap]]
-    return total.round().long() + values.bias.view(-1, 1, 1)
+        for tap in range(problem.kernel_size[0]):
+            # Only outputs where the tap meets an input row: where the stride is wide they are few.
+            met = [(p, row[tap].source) for p, row in enumerate(taps[0]) if row[tap].source is not None]
+            outputs_met, sources = torch.tensor(met, dtype=torch.int64).view(-1, 2).unbind(1)
+            total[place].index_add_(1, outputs_met, rows[:, tap, sources])
+    return total.add_(values.bias.view(-1, 1, 1))

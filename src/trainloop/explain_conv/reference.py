@@ -18,9 +18,10 @@ MODULES: dict[str, type[nn.Module]] = {
 
 
 def torch_output(problem: Problem, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return the output of torch's module, int64, shape (G·O, P, Q).
+    """Return the output of torch's module, float64, shape (G·O, P, Q).
 
-    Whole numbers below 2⁵³ are exact in float64, in whatever order they are added.
+    Whole numbers below 2⁵³ are exact in float64, in whatever order they are added. What is compared with it is compared before
+    it becomes whole numbers: rounding would hide a small error.
 
     Args:
         problem: whose module.
@@ -30,7 +31,7 @@ def torch_output(problem: Problem, input: Tensor, weight: Tensor, bias: Tensor) 
     """
     with torch.no_grad():
         output = _call(_module(problem, weight, bias), _own(problem, input.double()).unsqueeze(0)).squeeze(0)
-    return (output if problem.num_axes == 2 else output.unsqueeze(-2)).long()
+    return output if problem.num_axes == 2 else output.unsqueeze(-2)
 
 
 def torch_counts(problem: Problem) -> Tensor:

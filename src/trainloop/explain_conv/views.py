@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trainloop.explain_conv.axis import Taps
-from trainloop.explain_conv.explanation import Array, View
+from trainloop.explain_conv.explanation import View
 from trainloop.explain_conv.problem import Problem
 from trainloop.manual.conv import CONV_TRANSPOSE2D, conv2d
 from trainloop.manual.conv.padding import pad_by_mode
@@ -38,7 +38,7 @@ class ViewMaker:
         input: int64, shape (G·C, H, W).
         weight: int64, the problem's shape.
         taps: of H and of W.
-        expected: torch's output before the bias, int64, shape (G·O, P, Q).
+        expected: torch's output before the bias, float64, shape (G·O, P, Q).
     """
 
     def __init__(
@@ -128,12 +128,12 @@ class ViewMaker:
         return View(
             name=name,
             kernel=kernel,
-            arrays={key: _whole(array) for key, array in arrays.items()},
+            arrays={key: array.long() for key, array in arrays.items()},
             left_out={key: shape for key, shape in shapes.items() if key not in arrays},
             offset=(offset[0], offset[1]),
             entries=entries,
-            output=None if output is None else _whole(output),
-            same=None if output is None else torch.equal(_whole(output), self._expected),
+            output=None if output is None else output.long(),
+            same=None if output is None else torch.equal(output, self._expected),
         )
 
 
@@ -224,7 +224,3 @@ def _uncropped(problem: Problem) -> Sizes:
     reach = window_extent(problem.kernel_size, problem.dilation)
     numbers = zip(problem.input_sizes, problem.stride, reach, problem.output_padding, strict=True)
     return tuple((size - 1) * s + extent + more for size, s, extent, more in numbers)
-
-
-def _whole(tensor: Tensor) -> Array:
-    return tensor.round().long()

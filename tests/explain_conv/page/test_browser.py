@@ -249,8 +249,8 @@ def test_what_does_not_fit_together_is_refused_with_the_rule_and_the_nearest(con
     change(seen, stride__W="")
     assert "stride along W: expected a whole number" in seen.text("#refused")
     assert seen.page.get_attribute("#f-stride-W", "aria-invalid") == "true"
-    change(seen, stride__W=2, out_channels=100_000)
-    assert "an output of 10,000,000 numbers is too large to explain: expected at most 4,000,000" in seen.text(
+    change(seen, stride__W=2, out_channels=300_000)
+    assert "an output of 30,000,000 numbers is too large to explain: expected at most 20,000,000" in seen.text(
         "#refused"
     )
     change(seen, module="Conv2d", out_channels=1, padding_word="same")

@@ -133,3 +133,17 @@ def test_random_problems_can_be_walked_through(conv):
                 for plane in [plane for column in walk.frame(step).columns for plane in column]:
                     assert len(places(plane, CHOSEN)) <= 1
                     assert all(plane.number(place) for place in places(plane, READ))
+
+
+def test_frames_of_stamps_show_their_own_step_in_whatever_order_they_are_drawn(conv):
+    walk = Walk(conv.explained("ConvTranspose2d(1, 1, 3, stride=2)", "2x2"), SCATTER)
+    frames = [walk.frame(step) for step in range(len(walk))]
+
+    def drawn(frame):
+        (plane,) = planes(frame, "output")
+        rows, columns = plane.sizes
+        return [plane.number((r, c)) for r in range(rows) for c in range(columns)]
+
+    last_first = [drawn(frame) for frame in reversed(frames)][::-1]
+    assert last_first == [drawn(walk.frame(step)) for step in range(len(walk))]
+    assert len({tuple(numbers) for numbers in last_first}) == len(walk)

@@ -1,7 +1,7 @@
 // What numbers go together, the rule that they break otherwise, and the nearest that do. In the words of the command line.
 
 const MOST_PRODUCTS = 400_000_000;
-const MOST_NUMBERS = 4_000_000;
+const MOST_NUMBERS = 20_000_000;
 const MOST_ALONG_AXIS = 4096; // what the page lists taps for
 const FIELDS = ["output_padding", "padding", "kernel_size", "dilation", "stride", "input_sizes"];
 const COUNTS = ["groups", "in_channels", "out_channels"];

@@ -38,13 +38,13 @@ def overlap(explanation: Explanation) -> Scene:
     Args:
         explanation: to draw.
     """
-    counts, transposed = explanation.overlap.counts.tolist(), explanation.problem.transposed
+    counts, transposed = explanation.overlap.counts, explanation.problem.transposed
     plane = Plane(
         "overlap",
         "times written" if transposed else "times read",
-        (len(counts), len(counts[0])),
-        lambda place: str(counts[place[0]][place[1]]),
-        lambda place: f"count{min(counts[place[0]][place[1]], MOST_COUNT)}",
+        (counts.shape[0], counts.shape[1]),
+        lambda place: str(int(counts[place])),
+        lambda place: f"count{min(int(counts[place]), MOST_COUNT)}",
         explanation.cell.place if transposed else explanation.pixel.place,
     )
     why = dict.fromkeys(phases.why for phases in explanation.overlap.phases)

@@ -93,7 +93,11 @@ class StampFrames:
         )
 
     def _add_up(self, done: int) -> None:
-        """Bring the sum to a number of stamps; those before it are added again where it goes back."""
+        """Bring the sum to a number of stamps; those before it are added again where it goes back.
+
+        A frame reads only the numbers that are drawn, and brings the sum to its own step before each: a large sum is not
+        copied for every frame, and frames may be drawn in any order.
+        """
         if done < self._done:
             self._sum.zero_()
             self._written.zero_()
@@ -124,7 +128,7 @@ class StampFrames:
     def _input(self, chosen: int, marks: dict[Place, str], channel: int) -> Plane:
         explanation = self._explanation
         problem = explanation.problem
-        numbers = explanation.input[channel].tolist()
+        numbers = explanation.input[channel]
         other = self._outputs_of(channel) != self._outputs_of(chosen)
         mine = {place: mark for place, mark in marks.items() if mark != CHOSEN or channel == chosen}
 
@@ -135,7 +139,7 @@ class StampFrames:
         focus = next(iter(mine), (0, 0))
         title = channel_title("input", channel, problem.in_channels)
         sizes = (problem.input_sizes[0], problem.input_sizes[1])
-        return Plane("input", title, sizes, lambda place: str(numbers[place[0]][place[1]]), look, focus)
+        return Plane("input", title, sizes, lambda place: str(int(numbers[place])), look, focus)
 
     def _stamp(self, channel: int, value: int, output: int) -> Plane:
         stamp = (value * self._kernel(channel, output)).tolist()
@@ -174,7 +178,7 @@ class StampFrames:
         return all(0 <= at - start < size for at, start, size in zip(place, self._view.offset, sizes, strict=True))
 
     def _added(self, channel: int, marks: dict[Place, str], place: Place, focus: tuple[int, ...] = ()) -> Plane:
-        numbers, written = self._sum[channel].tolist(), self._written[channel].tolist()
+        numbers, written, done = self._sum[channel], self._written[channel], self._done
         stride, (top, left) = self._explanation.problem.stride, self._view.offset
 
         def look(at: Place) -> str:
@@ -182,7 +186,12 @@ class StampFrames:
                 return marks[at]
             if not self._kept(at):
                 return CUT
-            return DONE if written[at[0]][at[1]] else WAITING
+            self._add_up(done)
+            return DONE if written[at] else WAITING
+
+        def number(at: Place) -> str:
+            self._add_up(done)
+            return str(int(numbers[at])) if written[at] else ""
 
         middle = focus or tuple(at * step for at, step in zip(place, stride, strict=True))
         bias = int(self._explanation.bias[channel])
@@ -190,8 +199,8 @@ class StampFrames:
         return Plane(
             "output",
             title + (f", bias {bias} not yet" if bias else ""),
-            (len(numbers), len(numbers[0])),
-            lambda at: str(numbers[at[0]][at[1]]) if written[at[0]][at[1]] else "",
+            (numbers.shape[0], numbers.shape[1]),
+            number,
             look,
             (middle[0], middle[1]),
             (-top, -left),

@@ -87,7 +87,7 @@ class WindowFrames:
         )
 
     def _slid_plane(self, cell: Cell, channel: int, *, shown: bool) -> Plane:
-        plane, (top, left) = self._slid[channel].tolist(), self._view.offset
+        plane, (top, left) = self._slid[channel], self._view.offset
         terms = [term for term in cell.terms if term.channel == channel]
         marks = {(term.place[0] + top, term.place[1] + left): LOST if term.source is None else READ for term in terms}
         focus = sorted(marks)[len(marks) // 2] if marks else (0, 0)
@@ -103,8 +103,8 @@ class WindowFrames:
         return Plane(
             "input",
             channel_title("input" if bare else name, channel, problem.in_channels),
-            (len(plane), len(plane[0])),
-            lambda place: str(plane[place[0]][place[1]]),
+            (plane.shape[0], plane.shape[1]),
+            lambda place: str(int(plane[place])),
             look,
             focus,
             (-top, -left),
@@ -148,7 +148,7 @@ class WindowFrames:
 
     def _output(self, cell: Cell, channel: int, done: int) -> Plane:
         explanation = self._explanation
-        numbers = explanation.output[channel].tolist()
+        numbers = explanation.output[channel]
         rows, columns = explanation.output_sizes
 
         def is_done(place: Place) -> bool:
@@ -163,7 +163,7 @@ class WindowFrames:
             "output",
             channel_title("output", channel, explanation.problem.out_channels),
             (rows, columns),
-            lambda place: str(numbers[place[0]][place[1]]) if is_done(place) else "",
+            lambda place: str(int(numbers[place])) if is_done(place) else "",
             look,
             cell.place,
         )

@@ -95,7 +95,7 @@ def _block(plane: Plane, width: int, digits: int, most_rows: int) -> Block:
         nothing = not text or (text == "0" and look in (PADDING, INSERTED, LOST))
         return layout.NOTHING if nothing else text
 
-    rows, columns = plane.sizes
-    looks = {(row, column): plane.look((row, column)) for row in range(rows) for column in range(columns)}
-    marks = {place: MARKS[look] for place, look in looks.items() if look in MARKS}
-    return Grid(plane.title, plane.sizes, number, marks, plane.focus, plane.first, digits).block(width, most_rows)
+    def mark(row: int, column: int) -> str:
+        return MARKS.get(plane.look((row, column)), "")
+
+    return Grid(plane.title, plane.sizes, number, mark, plane.focus, plane.first, digits).block(width, most_rows)

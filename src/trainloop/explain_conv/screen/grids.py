@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from trainloop.explain_conv.explanation import Array, Explanation, View
 from trainloop.explain_conv.screen.layout import CHOSEN, CUT, NOTHING, READ, Block, Grid, window
@@ -13,14 +13,20 @@ SMALL = 5
 
 
 def grid_of(
-    title: str, plane: Array, marks: Mapping[Place, str], focus: Place, first: Place = (0, 0), *, dots: bool = False
+    title: str,
+    plane: Array,
+    marks: Mapping[Place, str] | Callable[[int, int], str],
+    focus: Place,
+    first: Place = (0, 0),
+    *,
+    dots: bool = False,
 ) -> Grid:
     """Return a grid of a plane of numbers.
 
     Args:
         title: above it.
         plane: (rows, columns).
-        marks: of some places.
+        marks: of some places, or what returns the mark of any; nothing for none.
         focus: that must be seen.
         first: what the first row and column are called.
         dots: show 0 as a place where nothing is.
@@ -30,7 +36,10 @@ def grid_of(
         value = int(plane[row, column])
         return NOTHING if dots and not value else str(value)
 
-    return Grid(title, (plane.shape[0], plane.shape[1]), number, marks, focus, first)
+    def mark(row: int, column: int) -> str:
+        return marks(row, column) if callable(marks) else marks.get((row, column), "")
+
+    return Grid(title, (plane.shape[0], plane.shape[1]), number, mark, focus, first)
 
 
 def cell_grids(explanation: Explanation, width: int) -> list[Block]:
@@ -82,14 +91,14 @@ def uncropped_grid(explanation: Explanation, view: View, width: int) -> Block:
     cell, sizes = explanation.cell, explanation.output_sizes
     plane = view.arrays["uncropped"][cell.channel]
     top, left = view.offset
-    marks = {
-        (row, column): CUT
-        for row in range(plane.shape[0])
-        for column in range(plane.shape[1])
-        if not (top <= row < top + sizes[0] and left <= column < left + sizes[1])
-    }
     here = (cell.place[0] + top, cell.place[1] + left)
-    return grid_of("all stamps added up", plane, {**marks, here: CHOSEN}, here, (-top, -left)).block(width)
+
+    def mark(row: int, column: int) -> str:
+        if (row, column) == here:
+            return CHOSEN
+        return "" if top <= row < top + sizes[0] and left <= column < left + sizes[1] else CUT
+
+    return grid_of("all stamps added up", plane, mark, here, (-top, -left)).block(width)
 
 
 def window_grids(explanation: Explanation, view: View, width: int) -> list[Block]:
@@ -119,18 +128,16 @@ def cut_outs(explanation: Explanation, width: int) -> list[Block]:
     blocks = []
     for view in explanation.views:
         if view.output is not None:
-            plane = view.output[cell.channel] + bias
-            grid = grid_of(view.name, plane, {cell.place: CHOSEN}, cell.place)
-            blocks.append(_small(grid, plane, cell.place, width))
+            blocks.append(_small(view.name, view.output[cell.channel], bias, cell.place, width))
     return blocks
 
 
-def _small(grid: Grid, plane: Array, place: Place, width: int) -> Block:
-    """Return a few rows and columns around a place."""
+def _small(title: str, plane: Array, bias: Array, place: Place, width: int) -> Block:
+    """Return a few rows and columns around a place, with the bias added."""
     rows, columns = (window(size, SMALL, at) for size, at in zip(plane.shape, place, strict=True))
-    part = plane[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    part = plane[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] + bias
     here = (place[0] - rows[0], place[1] - columns[0])
-    return grid_of(grid.title, part, {here: CHOSEN}, here, (rows[0], columns[0])).block(width)
+    return grid_of(title, part, {here: CHOSEN}, here, (rows[0], columns[0])).block(width)
 
 
 def _kernel(explanation: Explanation, channel: int, output: int) -> Array:

@@ -7,7 +7,7 @@ and a place where nothing is shows a dot. The two colours, orange and blue, are 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -43,7 +43,7 @@ class Grid:
         title: above it.
         sizes: (rows, columns).
         number: text of the number at (row, column).
-        marks: of some places.
+        mark: of the number at (row, column); nothing for none.
         focus: (row, column) that must be seen where not everything fits.
         first: what the first row and column are called, below 0 for padding.
         digits: for which there is room in a cell, whatever the numbers are that are drawn.
@@ -52,7 +52,7 @@ class Grid:
     title: str
     sizes: tuple[int, int]
     number: Callable[[int, int], str]
-    marks: Mapping[tuple[int, int], str]
+    mark: Callable[[int, int], str]
     focus: tuple[int, int]
     first: tuple[int, int] = (0, 0)
     digits: int = 0
@@ -91,7 +91,7 @@ class Grid:
         line = Text()
         line.append(f"{self.first[0] + row:>{side - 1}} " if side else "", style="dim")
         for column in columns:
-            mark, number = self.marks.get((row, column), ""), self.number(row, column)
+            mark, number = self.mark(row, column), self.number(row, column)
             left, right = BRACKETS.get(mark, (" ", " "))
             style = STYLES.get(mark, "dim" if number == NOTHING else "")
             line.append(f"{left + number:>{cell - 1}}{right}", style=style)
