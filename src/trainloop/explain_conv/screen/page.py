@@ -9,6 +9,7 @@ from rich.text import Text
 from trainloop.explain_conv.explanation import Axis, Cost, Explanation, Term, Way
 from trainloop.explain_conv.screen.grids import cell_grids, overlap_grid, pixel_grids
 from trainloop.explain_conv.screen.layout import heading, paragraph, side_by_side, table
+from trainloop.explain_conv.screen.rule import rule_lines
 from trainloop.explain_conv.screen.views import view_lines
 from trainloop.explain_conv.screen.words import (
     MOST_TERMS,
@@ -71,6 +72,10 @@ def _cell(explanation: Explanation, width: int) -> Lines:
     name = named_place(explanation, "output", cell.place, cell.channel, problem.out_channels)
     yield from heading(f"2 A cell: {name} = {cell.value}", width)
     yield from side_by_side(cell_grids(explanation, width - 2), width)
+    rule, *numbers = rule_lines(explanation)
+    yield from paragraph(rule, width)
+    for line in numbers:
+        yield from paragraph(line, width, indent=6, first="    ")
     yield from paragraph(f"{taps_text(cell)}. A tap of the kernel, and what it meets:", width)
     yield from _terms(explanation, width)
     yield from paragraph(sum_text(cell, problem.bias), width, indent=4, first="  ", style="bold")
