@@ -22,6 +22,8 @@ from trainloop.manual.windows import Sizes, per_axis
 
 PADDINGS = ("same", "valid")
 """what padding can be instead of numbers"""
+LARGEST = 999_999
+"""number of an argument"""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class ModuleReader:
             expected: instead of the reader's own.
             help: the next thing to do.
         """
-        return UsageError(what, where=self.where, found=text, expected=expected or self.expected, help=help)
+        found = text if text.strip() else repr(text)
+        return UsageError(what, where=self.where, found=found, expected=expected or self.expected, help=help)
 
     def sizes(self, name: str, value: Any, text: str, num_axes: int = 2) -> Sizes:
         """Return one number for each axis.
@@ -94,8 +97,7 @@ class ModuleReader:
 
     def _call(self, text: str) -> tuple[str, ast.Call]:
         try:
-            # A model prints each of its modules behind its name.
-            tree = ast.parse(re.sub(r"^\s*\(\w+\):\s*", "", text).strip(), mode="eval").body
+            tree = ast.parse(_bare(text), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             reason = error.msg if isinstance(error, SyntaxError) else str(error)
             raise self.wrong(f"this is not the text of a module: {reason}", text) from error
@@ -114,9 +116,15 @@ class ModuleReader:
         return name, tree
 
     def _bound(self, name: str, call: ast.Call, text: str) -> dict[str, Any]:
+        keywords = [keyword.arg or "**" for keyword in call.keywords]
+        for keyword in keywords:
+            if keywords.count(keyword) > 1:
+                raise self.wrong(f"{keyword} is given more than once", text, f"{keyword} once")
         try:
             positional = [_value(argument) for argument in call.args]
-            named = {keyword.arg or "**": _value(keyword.value) for keyword in call.keywords}
+            named = {keyword: _value(given.value) for keyword, given in zip(keywords, call.keywords, strict=True)}
+            if "**" in named:
+                raise TypeError("a dictionary is spread over the arguments")
         except (ValueError, TypeError, SyntaxError, RecursionError) as error:
             raise self.wrong(
                 f"the arguments of a module in {self.where} are plain numbers, pairs and texts", text
@@ -128,7 +136,21 @@ class ModuleReader:
             known = ", ".join(key for key in signature.parameters if key not in ("device", "dtype"))
             raise self.wrong(f"{name} does not take these arguments: {error}", text, known) from error
         bound.apply_defaults()
+        for key, value in bound.arguments.items():
+            self._require_moderate(key, value, text)
         return dict(bound.arguments)
+
+    def _require_moderate(self, name: str, value: Any, text: str) -> None:
+        """Refuse whole numbers that no convolution has, before anything is computed with them."""
+        for number in value if isinstance(value, (tuple, list)) else (value,):
+            if type(number) is int and abs(number) > LARGEST:
+                raise self.wrong(f"{name}={value!r} is too large", text, f"at most {LARGEST:,}")
+
+
+def _bare(text: str) -> str:
+    """Return the call alone: a model prints each of its modules behind its name, and a line of source assigns it."""
+    text = re.sub(r"^\s*(\(\w+\)\s*:|[\w.\[\]]+\s*=(?!=))\s*", "", text)
+    return re.sub(r"[\s;,]+$", "", text).strip()
 
 
 def _value(node: ast.expr) -> Any:

@@ -100,7 +100,7 @@ def test_an_output_of_size_zero_is_refused_with_the_arithmetic():
         ("n2 c4 o6 h9 k3 g4", "out_channels (=6) must be divisible by groups (=4): 6 = 1·4 + 2"),
         ("transpose n2 c4 o6 h9 k3 g4", "out_channels (=6) must be divisible by groups (=4): 6 = 1·4 + 2"),
         ("n2 c4 o8 h9 k3 g0", "groups (=0) must be at least 1"),
-        ("n2 c4 o8 h9 k3 s0", "stride (=(0, 0)) must be at least 1 along every spatial axis"),
+        ("n2 c4 o8 h9 k3 s0", "stride (=0) must be at least 1 along every spatial axis"),
         ("n2 c4 o0 h9 k3", "weight of shape (0, 4, 3, 3) has an axis of size 0"),
     ],
 )

@@ -14,6 +14,7 @@ from trainloop.explain_conv import axis as axis_module
 from trainloop.explain_conv import explain as explain_module
 from trainloop.explain_conv import views as views_module
 from trainloop.explain_conv.explain import explain_conv
+from trainloop.explain_conv.limits import too_large
 from trainloop.explain_conv.parse import parse_problem
 
 
@@ -216,7 +217,9 @@ def test_what_is_too_large_is_refused(text, size, what):
     with pytest.raises(UsageError) as caught:
         explain_conv(parse_problem(text, size))
     assert caught.value.faults[0].what == what
-    assert caught.value.faults[0].help
+    offer, _, size = caught.value.faults[0].expected.removeprefix("nearest: ").partition(" --input ")
+    near = parse_problem(offer, size)
+    assert not too_large(near)
 
 
 def test_the_widest_stride_of_the_largest_usual_problem_is_explained():

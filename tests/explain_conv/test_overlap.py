@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainloop.explain_conv.explain import explain_conv
-from trainloop.explain_conv.overlap import phase_counts
+from trainloop.explain_conv.overlap import phase_counts, unreached
 from trainloop.explain_conv.parse import parse_problem
 
 
@@ -38,17 +38,25 @@ def prove_phases(kernel, stride, dilation):
         (
             "ConvTranspose2d(1, 1, 3, stride=2)",
             0.75,
-            "kernel 3 = 1·2 + 1: of every 2 places 1 is written twice, 1 once",
+            "kernel 3 = 1·2 + 1: along the axis 1 of every 2 places is written twice, 1 once",
         ),
-        ("ConvTranspose2d(1, 1, 4, stride=2)", 0.0, "kernel 4 = 2·stride 2: every output is written twice"),
+        (
+            "ConvTranspose2d(1, 1, 4, stride=2)",
+            0.0,
+            "kernel 4 = 2·stride 2: along the axis every output is written twice",
+        ),
         ("ConvTranspose2d(1, 1, 4, stride=2, dilation=2)", 1.0, "stride 2 and dilation 2 are both multiples of 2"),
         (
             "ConvTranspose2d(1, 1, 2, stride=3)",
             1.0,
-            "kernel 2 = 0·3 + 2: of every 3 places 2 are written once, 1 never",
+            "kernel 2 = 0·3 + 2: along the axis 2 of every 3 places are written once, 1 never",
         ),
-        ("ConvTranspose2d(1, 1, 3)", 0.0, "stride 1: every output is written by all 3 taps"),
-        ("Conv2d(1, 1, 3, stride=2)", 0.75, "kernel 3 = 1·2 + 1: of every 2 places 1 is read twice, 1 once"),
+        ("ConvTranspose2d(1, 1, 3)", 0.0, "stride 1: along the axis every output is written 3 times"),
+        (
+            "Conv2d(1, 1, 3, stride=2)",
+            0.75,
+            "kernel 3 = 1·2 + 1: along the axis 1 of every 2 places is read twice, 1 once",
+        ),
     ],
 )
 def test_the_score_and_its_reason(conv, text, score, why):
@@ -67,6 +75,31 @@ def test_the_ways_have_no_pattern_and_the_same_size(conv):
             assert other.overlap.score == 0
             assert other.output_sizes == problem.output_sizes == way.output_sizes
     assert tried > 30
+
+
+def test_no_way_keeps_outputs_behind_the_last_stamp(conv):
+    """Its last row would be empty: worse than the pattern that it is to cure."""
+    for text in (
+        "ConvTranspose2d(1, 1, 3, stride=2)",
+        "ConvTranspose2d(1, 1, 5, stride=3)",
+        "ConvTranspose1d(1, 1, 1, stride=4)",
+    ):
+        ways = conv.explained(text).overlap.ways
+        assert ways
+        for way in ways:
+            assert int(conv.explained(way.text).overlap.counts.min()) > 0
+
+
+def test_how_many_outputs_lie_behind_the_last_stamp(conv):
+    some = 0
+    for problem in conv.random_problems(120, seed=21):
+        counts = explain_conv(problem).overlap.counts
+        for axis, along in ((0, counts.amax(1)), (1, counts.amax(0))):
+            behind = unreached(problem.padding[axis], problem.output_padding[axis]) if problem.transposed else 0
+            if behind and along.any():
+                some += 1
+                assert len(along) - 1 - int(along.nonzero().max()) == behind
+    assert some > 10
 
 
 def test_the_nearest_way_comes_first(conv):

@@ -39,6 +39,20 @@ def test_what_a_module_prints_of_itself_is_read_as_what_it_does(module):
     assert parse_problem(problem.text, problem.size_text) == problem
 
 
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "(up): ConvTranspose2d(1, 1, kernel_size=(3, 3), stride=(2, 2))",
+        "self.up = nn.ConvTranspose2d(1, 1, 3, stride=2)",
+        "up[0] = torch.nn.ConvTranspose2d(1, 1, 3, stride=2)",
+        "    nn.ConvTranspose2d(1, 1, 3, stride=2),",
+        "ConvTranspose2d(1, 1, 3, stride=2);  ",
+    ],
+)
+def test_a_line_of_source_can_be_pasted(pasted):
+    assert parse_problem(pasted, None).text == "ConvTranspose2d(1, 1, 3, stride=2)"
+
+
 def test_the_text_leaves_out_what_torch_takes_by_itself():
     text = "torch.nn.Conv2d(1, 1, (3, 3), (2, 1), 0, 1, 1, True, 'zeros')"
     assert parse_problem(text, None).text == "Conv2d(1, 1, 3, stride=(2, 1))"
@@ -82,14 +96,21 @@ def test_the_default_size_shows_an_output_of_two(text, size):
         ("Conv2d(1, 1)", None, "missing a required argument: 'kernel_size'", "kernel_size"),
         ("Conv2d(1, 1, 2.5)", None, "kernel_size=2.5 is not a number or a pair", "such as kernel_size=3"),
         ("Conv1d(1, 1, (3, 3))", None, "kernel_size=(3, 3) is not a number", "such as kernel_size=3"),
+        ("", None, "this is not the text of a module", "such as 'ConvTranspose2d("),
+        ("Conv2d(1, 1, 3, stride=1, stride=2)", None, "stride is given more than once", "stride once"),
+        ("Conv2d(**{'in_channels': 1})", None, "the arguments of a module in --problem are plain", "such as"),
+        (f"Conv2d(1, 1, {10**20})", None, f"kernel_size={10**20} is too large", "at most 999,999"),
+        (f"Conv2d({10**20}, 1, 3)", None, f"in_channels={10**20} is too large", "at most 999,999"),
+        ("Conv2d(1, 1, 3)", "9999999x9", "this input is too large", "numbers of at most 999,999"),
+        ("Conv2d(1, 1, 3)", "1x1x1x5x5", "5 numbers are not the size", "HxW, such as --input 5x5"),
         ("Conv2d('1', 1, 3)", None, "in_channels='1' is not a whole number", "such as in_channels=1"),
         ("Conv2d(1, 1, 0)", None, "kernel_size (=0) must be at least 1", "nearest: Conv2d(1, 1, 1) --input 5x5"),
         ("Conv2d(-2, 1, 3)", None, "in_channels (=-2) must be at least 1", "nearest: Conv2d(1, 1, 3) --input 5x5"),
-        ("Conv2d(1, 1, 3, stride=0)", None, "stride (=(0, 0)) must be at least 1", "nearest: Conv2d(1, 1, 3) --input"),
+        ("Conv2d(1, 1, 3, stride=0)", None, "stride (=0) must be at least 1", "nearest: Conv2d(1, 1, 3) --input"),
         (
             "Conv2d(1, 1, 3, padding=-1)",
             "5x5",
-            "padding (=(-1, -1)) must be at least 0",
+            "padding (=-1) must be at least 0",
             "nearest: Conv2d(1, 1, 3) --input",
         ),
         ("Conv2d(1, 1, 3, groups=0)", None, "groups (=0) must be at least 1", "nearest: Conv2d(1, 1, 3) --input 5x5"),

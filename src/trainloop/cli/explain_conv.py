@@ -89,7 +89,7 @@ def _explain(request: Request, looks: Looks, json_file: str | None) -> None:
     from trainloop.explain_conv.parse import DEFAULT_PROBLEM, parse_problem
     from trainloop.explain_conv.screen.page import page
 
-    problem = parse_problem(request.problem or DEFAULT_PROBLEM, request.input)
+    problem = parse_problem(DEFAULT_PROBLEM if request.problem is None else request.problem, request.input)
     cell = parse_place(request.cell, "--cell", problem, problem.out_channels, problem.output_sizes)
     pixel = parse_place(request.pixel, "--pixel", problem, problem.in_channels, problem.input_sizes)
     looks.check_view(problem)
@@ -127,7 +127,7 @@ def _code(request: Request, json_file: str | None) -> None:
     from trainloop.explain_conv.code import program
     from trainloop.explain_conv.parse import DEFAULT_PROBLEM, parse_problem
 
-    problem = parse_problem(request.problem or DEFAULT_PROBLEM, request.input)
+    problem = parse_problem(DEFAULT_PROBLEM if request.problem is None else request.problem, request.input)
     text = program(problem)
     if json_file != STANDARD_OUTPUT:
         typer.echo(text, nl=False)

@@ -67,7 +67,7 @@ class Request:
             ("--html", self.html, ("",)),
             ("--transpose", self.transpose, ("--solve",)),
         ):
-            if value and question not in questions:
+            if value not in (None, False) and question not in questions:
                 beside = " or ".join(f"beside {one}" if one else "on its own" for one in questions)
                 raise UsageError(
                     f"{name} means nothing {f'beside {question}' if question else 'without --solve'}",
@@ -81,7 +81,7 @@ class Request:
         return next(iter(self._asked()), "")
 
     def _asked(self) -> list[str]:
-        return [name for name, value in zip(QUESTIONS, self._questions(), strict=True) if value]
+        return [name for name, value in zip(QUESTIONS, self._questions(), strict=True) if value not in (None, False)]
 
     def _questions(self) -> tuple[object, ...]:
         return (self.solve, self.match, self.stack, self.code)
@@ -129,30 +129,33 @@ def parse_place(
     if text is None:
         return None
     own = problem.own(sizes)
-    try:
-        numbers = [int(part) for part in text.strip("()[] ").split(",")]
-    except ValueError:
-        numbers = []
+    example = f"such as {option} {','.join(str(size // 2) for size in own)}"
+    parts = [part.strip() for part in text.strip("()[] ").split(",")]
+    if not all(re.fullmatch(r"[+-]?[0-9]{1,9}", part) for part in parts):
+        raise UsageError("this is not a place", where=option, found=text, expected=example)
+    numbers = [int(part) for part in parts]
+    if len(numbers) not in (len(own), len(own) + 1):
+        count = "1 number is" if len(numbers) == 1 else f"{len(numbers)} numbers are"
+        needed = f"{len(own)}, with the channel in front {len(own) + 1}"
+        raise UsageError(f"{count} not a place here: expected {needed}", where=option, found=text, expected=example)
     if len(numbers) == len(own):
         numbers = [0, *numbers]
     shape = (channels, *own)
-    found = [n + size if n < 0 else n for n, size in zip(numbers, shape, strict=False)]
-    if len(numbers) != len(shape) or not all(0 <= n < size for n, size in zip(found, shape, strict=True)):
+    found = [n + size if n < 0 else n for n, size in zip(numbers, shape, strict=True)]
+    if not all(0 <= n < size for n, size in zip(found, shape, strict=True)):
         what = "output" if option == "--cell" else "input"
         last = ",".join(str(size - 1) for size in own)
         zeros = ",".join("0" for _ in own)
         with_channel = (
             f", with a channel from 0 to {channels - 1} in front where it is not the first" if channels > 1 else ""
         )
-        near = [min(max(n, 0), size - 1) for n, size in zip(found, shape, strict=False)]
+        near = [min(max(n, 0), size - 1) for n, size in zip(found, shape, strict=True)]
         raise UsageError(
             f"the {what} of {'×'.join(map(str, own))} has no such place",
             where=option,
             found=text,
             expected=f"{zeros} to {last}{with_channel}",
-            help=f"nearest: {option} {','.join(map(str, near[1:] if near[0] == 0 else near))}"
-            if len(near) == len(shape)
-            else "",
+            help=f"nearest: {option} {','.join(map(str, near[1:] if near[0] == 0 else near))}",
         )
     channel, row, column = found if problem.num_axes == 2 else (found[0], 0, found[1])
     return channel, row, column

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from trainloop.errors import UsageError
 from trainloop.explain_conv.axis import (
     INPUT,
     INSERTED,
@@ -23,6 +21,7 @@ from trainloop.explain_conv.axis import (
 )
 from trainloop.explain_conv.cost import explain_cost
 from trainloop.explain_conv.explanation import Array, Axis, Cell, Check, Effect, Explanation, Pixel, Term, View
+from trainloop.explain_conv.limits import refuse_too_large
 from trainloop.explain_conv.overlap import count_overlap, explain_overlap
 from trainloop.explain_conv.problem import Problem
 from trainloop.explain_conv.reference import torch_counts, torch_output
@@ -30,10 +29,6 @@ from trainloop.explain_conv.sizes import explain_size
 from trainloop.explain_conv.values import bias_values, input_values, weight_values
 from trainloop.explain_conv.views import ViewMaker
 
-MOST_PRODUCTS = 400_000_000
-"""multiplications that a problem may take"""
-MOST_NUMBERS = 20_000_000
-"""of an input, weight or output"""
 Place = tuple[int, int, int]
 """(channel, row, column)"""
 
@@ -101,36 +96,6 @@ class Values:
         if problem.transposed:
             return self.weight[channel, output % (problem.out_channels // problem.groups)]
         return self.weight[output, channel % (problem.in_channels // problem.groups)]
-
-
-def refuse_too_large(problem: Problem) -> None:
-    """Refuse a problem with more numbers than can be explained in a moment.
-
-    Args:
-        problem: that has been checked.
-
-    Raises:
-        UsageError: with its numbers and what is possible.
-    """
-    sizes = problem.input_sizes if problem.transposed else problem.output_sizes
-    products = math.prod(problem.weight_shape) * math.prod(sizes)
-    if products > MOST_PRODUCTS:
-        raise UsageError(
-            f"{products:,} multiplications are too many to explain: expected at most {MOST_PRODUCTS:,}",
-            found=f"{problem.text} of {problem.size_text}",
-            help="fewer channels show the same: every pair of channels does what the first one does",
-        )
-    for name, numbers in (
-        ("input", problem.in_channels * math.prod(problem.input_sizes)),
-        ("weight", math.prod(problem.weight_shape)),
-        ("output", problem.out_channels * math.prod(problem.output_sizes)),
-    ):
-        if numbers > MOST_NUMBERS:
-            raise UsageError(
-                f"an {name} of {numbers:,} numbers is too large to explain: expected at most {MOST_NUMBERS:,}",
-                found=f"{problem.text} of {problem.size_text}",
-                help="fewer channels, a smaller --input or a smaller stride show the same",
-            )
 
 
 def explain_cell(values: Values, taps: tuple[Taps, Taps], output: Array, cell: Place) -> Cell:

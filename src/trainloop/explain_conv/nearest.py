@@ -24,9 +24,9 @@ def nearest_problem(problem: Problem) -> Problem | None:
         problem: whose numbers do not.
     """
     raised = _raised(problem)
-    if _fits(raised):
+    if fits(raised):
         return raised
-    return next(filter(_fits, _changed(raised)), None)
+    return next(filter(fits, _changed(raised)), None)
 
 
 def _raised(problem: Problem) -> Problem:
@@ -68,7 +68,12 @@ def _moved(problem: Problem, name: str, which: tuple[int, ...], step: int) -> Pr
     return problem.replaced(**changes)
 
 
-def _fits(problem: Problem) -> bool:
+def fits(problem: Problem) -> bool:
+    """Return whether there is such a convolution.
+
+    Args:
+        problem: any numbers.
+    """
     try:
         problem.check()
     except ConvShapeError:

@@ -84,11 +84,23 @@ def phase_counts(kernel: int, stride: int, dilation: int) -> tuple[int, ...]:
     return tuple(counts)
 
 
+def unreached(padding: int, output_padding: int) -> int:
+    """Return how many outputs of a transposed convolution lie behind the last stamp, along an axis: only the bias is there.
+
+    The stamps end at (H − 1)·s + d·(k − 1); the output ends ``output_padding − padding`` further on.
+
+    Args:
+        padding: that cuts outputs off.
+        output_padding: that keeps some.
+    """
+    return max(0, output_padding - padding)
+
+
 def _why(kernel: int, stride: int, dilation: int, transposed: bool) -> str:
     what = "output is written" if transposed else "input is read"
     shared = math.gcd(stride, dilation)
     if stride == 1:
-        return f"stride 1: every {what} by all {kernel} taps" if kernel > 1 else f"stride 1: every {what} once"
+        return f"stride 1: along the axis every {what} {_times(kernel)}"
     if shared > 1:
         return (
             f"stride {stride} and dilation {dilation} are both multiples of {shared}: the taps lie on every "
@@ -96,11 +108,11 @@ def _why(kernel: int, stride: int, dilation: int, transposed: bool) -> str:
         )
     whole, rest = divmod(kernel, stride)
     if rest == 0:
-        return f"kernel {kernel} = {whole}·stride {stride}: every {what} {_times(whole)}"
+        return f"kernel {kernel} = {whole}·stride {stride}: along the axis every {what} {_times(whole)}"
     made, others = "written" if transposed else "read", stride - rest
     return (
-        f"kernel {kernel} = {whole}·{stride} + {rest}: of every {stride} places {rest} {'is' if rest == 1 else 'are'} {made} "
-        f"{_times(whole + 1)}, {others} {_times(whole)}"
+        f"kernel {kernel} = {whole}·{stride} + {rest}: along the axis {rest} of every {stride} places "
+        f"{'is' if rest == 1 else 'are'} {made} {_times(whole + 1)}, {others} {_times(whole)}"
     )
 
 
@@ -164,7 +176,8 @@ def _axis_ways(problem: Problem, axis: int) -> list[Numbers]:
             pad, rest = divmod(reach + more - wanted, 2)
             if rest == 0 and pad >= 0:
                 found.append((multiple * stride, pad, more, dilation))
-    return found
+    # An output_padding above the padding keeps outputs behind the last stamp: no cure for uneven outputs.
+    return [numbers for numbers in found if not unreached(numbers[1], numbers[2])] or found
 
 
 def _distance(problem: Problem, pair: tuple[Numbers, ...]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from trainloop.explain_conv.reference import MODULES
 from trainloop.manual.conv.padding import MODES, ZEROS
 from trainloop.manual.errors import ConvShapeError
 from trainloop.manual.windows import Sizes, window_extent
-from trainloop.module_text import PADDINGS, ModuleReader
+from trainloop.module_text import LARGEST, PADDINGS, ModuleReader
 
 DEFAULT_PROBLEM = "ConvTranspose2d(1, 1, 3, stride=2, padding=1, output_padding=1)"
 DEFAULT_SIZE = 5
@@ -160,8 +160,10 @@ def _input_sizes(text: str | None, num_axes: int, channels: int, where: str, mod
     letters = "HxW" if num_axes == 2 else "W"
     expected = f"{letters}, such as {INPUT} {'5x5' if num_axes == 2 else '5'}"
     parts = [part.strip() for part in re.split(r"[x×,]", text.lower().strip("()[] "))]
-    if not all(part.isdecimal() and len(part) <= 6 for part in parts):
+    if not all(part.isdecimal() for part in parts):
         raise UsageError("this is not the size of an input", where=INPUT, found=text, expected=expected)
+    if any(len(part.lstrip("0")) > len(str(LARGEST)) for part in parts):
+        raise UsageError("this input is too large", where=INPUT, found=text, expected=f"numbers of at most {LARGEST:,}")
     sizes = tuple(map(int, parts))
     *front, own = sizes[:-num_axes], sizes[-num_axes:]
     before = front[0]

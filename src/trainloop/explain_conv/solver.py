@@ -6,7 +6,8 @@ Along one axis, for a kernel k, stride s, padding p, dilation d and output_paddi
     transposed convolution  (H − 1)·s − 2·p + d·(k − 1) + o + 1 = P
 
 Padding is at most d·(k − 1), half a window on either side and more: beyond that, outputs see nothing but padding. Simplest
-first means: no dilation, no output_padding, a small kernel, little padding, a small stride, in this order.
+first means: no gaps (inputs that are skipped, outputs that nothing is added to), no dilation, no output_padding, a small
+kernel, little padding, a small stride, in this order.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from trainloop.explain_conv.overlap import phase_counts, unreached
 from trainloop.manual.windows import Sizes
 
 
@@ -41,7 +43,14 @@ class Parameters(NamedTuple):
     @property
     def simplicity(self) -> tuple[int, ...]:
         """By which solutions are sorted."""
-        return (self.dilation, self.output_padding, self.kernel_size, self.padding, self.stride)
+        numbers = (self.dilation, self.output_padding, self.kernel_size, self.padding, self.stride)
+        return (self.leaves_gaps, *numbers)
+
+    @property
+    def leaves_gaps(self) -> bool:
+        """Whether a convolution skips input elements between those it reads, a transposed one leaves outputs unwritten."""
+        counts = phase_counts(self.kernel_size, self.stride, self.dilation)
+        return min(counts) == 0 or unreached(self.padding, self.output_padding) > 0
 
 
 @dataclass(frozen=True)

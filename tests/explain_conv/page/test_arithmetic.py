@@ -195,11 +195,11 @@ def test_a_wrong_rule_is_noticed(conv, node, monkeypatch, right, wrong, what):
 
 
 def test_the_limits_of_the_page_are_python_s(node):
-    from trainloop.explain_conv import explain, nearest
+    from trainloop.explain_conv import limits, nearest
     from trainloop.explain_conv.page import html
 
     names = ("MOST_PRODUCTS", "MOST_NUMBERS", "FURTHEST", "MOST_ALONG_AXIS")
     script = f"{_read('rules.js')}\nconsole.log(JSON.stringify([{', '.join(names)}]))"
     done = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True)
-    expected = [explain.MOST_PRODUCTS, explain.MOST_NUMBERS, nearest.FURTHEST, html.MOST_ALONG_AXIS]
+    expected = [limits.MOST_PRODUCTS, limits.MOST_NUMBERS, nearest.FURTHEST, html.MOST_ALONG_AXIS]
     assert json.loads(done.stdout) == expected

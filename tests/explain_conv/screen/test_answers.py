@@ -8,8 +8,8 @@ import pytest
 
 from trainloop.explain_conv.match import match
 from trainloop.explain_conv.parse import parse_problem
-from trainloop.explain_conv.screen.answers import match_lines, solve_lines, stack_lines
-from trainloop.explain_conv.solver import solve
+from trainloop.explain_conv.screen.answers import match_lines, note_of, solve_lines, stack_lines
+from trainloop.explain_conv.solver import Parameters, solve
 from trainloop.explain_conv.stack.source import stack_of
 
 
@@ -36,7 +36,29 @@ def test_the_solver_says_how_many_and_within_which_bounds():
     )
     assert "… and 221 more, less simple (--json lists them all)" in text
     assert "checkerboard" in text
-    assert "leaves outputs empty" in text
+    assert "empty" not in text  # those that leave outputs empty are the least simple, and stand behind all others
+
+
+@pytest.mark.parametrize(
+    ("numbers", "note"),
+    [
+        (Parameters(2, 2, 0, 1, 0), ""),
+        (Parameters(3, 2, 1, 1, 1), "checkerboard"),
+        (Parameters(1, 2, 0, 1, 1), "leaves outputs empty"),
+        (Parameters(2, 2, 0, 1, 1), "the last output empty"),
+        (Parameters(3, 3, 0, 1, 2), "the last 2 empty"),
+        (Parameters(4, 3, 1, 1, 2), "checkerboard, the last output empty"),
+    ],
+)
+def test_what_is_to_be_known_of_a_solution_is_so(conv, numbers, note):
+    kernel, stride, padding, dilation, more = numbers
+    assert note_of(numbers, transposed=True) == note
+    text = f"ConvTranspose1d(1, 1, {kernel}, {stride}, {padding}, {more}, dilation={dilation})"
+    counts = conv.explained(text, "9").overlap.counts[0].tolist()
+    assert ("empty" in note) == (min(counts) == 0)
+    assert ("checkerboard" in note) == (
+        len(set(counts[kernel : -kernel - more])) > 1 and min(counts[kernel : -kernel - more]) > 0
+    )
 
 
 def test_without_a_solution_the_nearest_sizes_are_told():
@@ -48,7 +70,7 @@ def test_without_a_solution_the_nearest_sizes_are_told():
 def test_the_matching_module_is_told_with_what_other_sizes_need():
     text = joined(match_lines(match(parse_problem("Conv2d(3, 8, 3, stride=2, padding=1)", "6x7")), 110))
     assert "ConvTranspose2d(8, 3, 3, stride=2, padding=1, output_padding=(1, 0))   3×4 → 6×7" in text
-    assert "H mod 2: 0 → 1, 1 → 0" in text
+    assert "The output_padding depends on H and W: 1 for 2·n, 0 for 2·n + 1." in text
     assert "not the values" in text
 
 

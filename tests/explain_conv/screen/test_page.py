@@ -50,11 +50,11 @@ def test_the_default_page_says_what_a_reader_is_to_learn(conv):
         "9 and 10 share one size",
         "0 → 9, 1 → 10 (this one)",
         "computed, not filled with zeros: row 9 is 24 55 32 71",
-        "9 taps: 4 meet an input element, 5 fall on a zero between",
+        "9 taps: 4 meet an input element, 5 fall between two elements",
         "1·1 + 9·3 + 5·7 + 4·9 + 0 (bias) = 99",
         "input[2,3] = 5 goes into 9 outputs",
         "scatter same as torch, zero_insert same as torch, matrix same as torch",
-        "score 0.75: a checkerboard of 1 and 4",
+        "score 0.75: a checkerboard: once to 2·2 = 4 times, 1 − 1/4",
         "ConvTranspose2d(1, 1, 4, stride=2, padding=1) (kernel_size 3 → 4, output_padding 1 → 0)",
         "225, of which 29 are cut off again (196 without them)",
     ):
@@ -76,7 +76,7 @@ def test_the_default_page_says_what_a_reader_is_to_learn(conv):
         ("Conv2d(1, 1, 3, padding=1, padding_mode='reflect')", "5x5", "pad the input by 1 (reflect)"),
         ("Conv2d(4, 4, 3, groups=4)", "5x5", "depthwise, 4 groups: 1/4 of the 1,296 products"),
         ("Conv2d(1, 1, 3, dilation=2)", "5x5", "a window of 5×5 at the cost of 3×3 taps"),
-        ("ConvTranspose2d(1, 1, 2, stride=2, dilation=2)", None, "some are never written, others 4 times: holes"),
+        ("ConvTranspose2d(1, 1, 2, stride=2, dilation=2)", None, "some are never written, others 2·2 = 4 times: holes"),
     ],
 )
 def test_what_is_told_of_other_problems(conv, text, size, part):

@@ -189,7 +189,7 @@ REFUSED = {
         "the kernel is larger than the padded input along H: (H + 2·p − d·(k − 1) − 1) / s + 1 = "
         "(2 + 2·0 − 1·(3 − 1) − 1) / 2 + 1, rounded down, = 0, expected at least 1",
     ),
-    "stride": ({"stride": 0}, "stride (=(0, 0)) must be at least 1 along every spatial axis"),
+    "stride": ({"stride": 0}, "stride (=0) must be at least 1 along every spatial axis"),
     "padding below 0": ({"padding": (0, -1)}, "padding (=(0, -1)) must be at least 0 along every spatial axis"),
     "three numbers": (
         {"dilation": (1, 1, 1)},

@@ -54,7 +54,7 @@ function brokenCount(problem) {
   }
   for (const [name, least] of [["stride", 1], ["padding", 0], ["dilation", 1]]) {
     const numbers = own(problem, problem[name]);
-    if (Math.min(...numbers) < least) return `${name} (=${tuple(numbers)}) must be at least ${least} along every spatial axis`;
+    if (Math.min(...numbers) < least) return `${name} (=${oneOrTuple(numbers)}) must be at least ${least} along every spatial axis`;
   }
   return problem.groups < 1 ? `groups (=${problem.groups}) must be at least 1` : null;
 }

@@ -8,7 +8,7 @@ from fractions import Fraction
 from rich.text import Text
 
 from trainloop.explain_conv.match import Match
-from trainloop.explain_conv.overlap import phase_counts
+from trainloop.explain_conv.overlap import phase_counts, unreached
 from trainloop.explain_conv.screen.layout import paragraph, table
 from trainloop.explain_conv.screen.words import times
 from trainloop.explain_conv.solver import Parameters, Solved
@@ -62,7 +62,7 @@ def _how_many(number: int) -> str:
 def _solutions(solved: Solved, solutions: Sequence[Parameters], width: int) -> Iterator[Text]:
     names = ["kernel_size", "stride", "padding", "dilation", *(["output_padding"] if solved.transposed else [])]
     rows = [
-        (*(str(getattr(one, name)) for name in names), _note(one, solved.transposed))
+        (*(str(getattr(one, name)) for name in names), note_of(one, transposed=solved.transposed))
         for one in solutions[:MOST_SOLUTIONS]
     ]
     heads = ["kernel", "stride", "padding", "dilation", *(["output_padding"] if solved.transposed else [])]
@@ -74,12 +74,21 @@ def _solutions(solved: Solved, solutions: Sequence[Parameters], width: int) -> I
         yield from paragraph(f"… and {more} more, less simple (--json lists them all)", width, indent=0)
 
 
-def _note(one: Parameters, transposed: bool) -> str:
-    """Return what is to be known of a solution."""
+def note_of(one: Parameters, *, transposed: bool) -> str:
+    """Return what is to be known of a solution beside its having the right size.
+
+    Args:
+        one: the solution.
+        transposed: of a transposed convolution.
+    """
+    if not transposed:
+        return "skips elements" if one.leaves_gaps else ""
     counts = phase_counts(one.kernel_size, one.stride, one.dilation)
     if min(counts) == 0:
-        return "leaves outputs empty" if transposed else "skips elements"
-    return "checkerboard" if transposed and len(set(counts)) > 1 else ""
+        return "leaves outputs empty"
+    behind = unreached(one.padding, one.output_padding)
+    end = f"the last {behind if behind > 1 else 'output'} empty" if behind else ""
+    return ", ".join(filter(None, ("checkerboard" if len(set(counts)) > 1 else "", end)))
 
 
 def match_lines(match: Match, width: int) -> Iterator[Text]:
@@ -101,15 +110,19 @@ def match_lines(match: Match, width: int) -> Iterator[Text]:
     back = f"{match.answer}   {times(match.output_sizes)} → {times(match.input_sizes)}"
     yield from paragraph(back, width, indent=0, style="bold")
     yield from paragraph("It undoes the shape, not the values.", width, indent=0)
+    by_text: dict[str, list[str]] = {}
     for axis, residues in zip(AXES[2 - len(match.residues) :], match.residues, strict=True):
         if residues:
-            stride = len(residues)
-            texts = [f"{rest} → {more}" for rest, more in residues]
-            yield from paragraph(
-                f"other sizes along {axis} need another output_padding: {axis} mod {stride}: {', '.join(texts)}",
-                width,
-                indent=0,
-            )
+            by_text.setdefault(_residue_text(residues), []).append(axis)
+    for text, axes in by_text.items():
+        yield from paragraph(f"The output_padding depends on {' and '.join(axes)}: {text}.", width, indent=0)
+
+
+def _residue_text(residues: Sequence[tuple[int, int]]) -> str:
+    """Return which output_padding leads back to which sizes: ``1 for sizes of 2·n, 0 for 2·n + 1``."""
+    stride = len(residues)
+    texts = [f"{more} for {stride}·n{f' + {rest}' if rest else ''}" for rest, more in residues]
+    return ", ".join(texts)
 
 
 def stack_lines(stack: Stack, width: int) -> Iterator[Text]:

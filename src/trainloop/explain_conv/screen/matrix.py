@@ -78,7 +78,7 @@ def _text(explanation: Explanation, view: View) -> str:
     problem = explanation.problem
     rows, columns = view.arrays["matrix"].shape if "matrix" in view.arrays else view.left_out["matrix"]
     groups = f"; one such matrix for each of {problem.groups} groups" if problem.groups > 1 else ""
-    full = f"{count(rows)}×{count(columns)}, {count(view.entries)} entries that are not empty{groups}"
+    full = f"{count(rows)}×{count(columns)}, {count(view.entries // problem.groups)} entries that are not empty{groups}"
     if problem.transposed:
         return (
             "matrix: M is the matrix of the convolution that leads back (a row for each of its outputs, which are this input's "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.text import Text
 
-from trainloop.explain_conv.explanation import Axis, Cost, Explanation, Term, Way
+from trainloop.explain_conv.explanation import Axis, Cost, Explanation, Phases, Term, Way
 from trainloop.explain_conv.screen.grids import cell_grids, overlap_grid, pixel_grids
 from trainloop.explain_conv.screen.layout import heading, paragraph, side_by_side, table
 from trainloop.explain_conv.screen.rule import rule_lines
@@ -103,7 +104,7 @@ def _terms(explanation: Explanation, width: int) -> Lines:
         shown = ", ".join(f"{place_text(explanation, term.tap)} ({_zero(term)})" for term in zeros[:MOST_TERMS])
         more = f" and {len(zeros) - MOST_TERMS} more" if len(zeros) > MOST_TERMS else ""
         first_channel = " of the first channel" if problem.in_channels // problem.groups > 1 else ""
-        yield from paragraph(f"Taps that meet a zero{first_channel}: {shown}{more}", width, indent=4, first="    ")
+        yield from paragraph(f"Taps without an element{first_channel}: {shown}{more}", width, indent=4, first="    ")
 
 
 def _zero(term: Term) -> str:
@@ -152,17 +153,27 @@ def _overlap(explanation: Explanation, width: int) -> Lines:
 
 
 def _score_text(explanation: Explanation) -> str:
-    overlap = explanation.overlap
-    least, most = 1, 1
-    for phases in overlap.phases:
-        least, most = least * min(phases.counts), most * max(phases.counts)
+    phases = explanation.overlap.phases
+    least, most = (math.prod(pick(one.counts) for one in phases) for pick in (min, max))
+    fewest, often = _times(phases, min), _times(phases, max)
     made = "written" if explanation.problem.transposed else "read"
-    if overlap.score == 0:
-        return f"even, far from the border all are {made} alike; no checkerboard"
+    if least == most:
+        return f"even: far from the border each is {made} {often}; no checkerboard"
     if least == 0:
-        return f"some are never {made}, others {most} time{'s' if most > 1 else ''}: holes"
+        return f"some are never {made}, others {often}: holes"
+    uneven = [one for one in phases if not one.even]
+    pattern = "a checkerboard" if len(uneven) == 2 else "stripes" if len(phases) == 2 else "a pattern"
     other = "" if explanation.problem.transposed else " (its gradient has the pattern, its output has not)"
-    return f"a checkerboard of {least} and {most}, 1 − {least}/{most}{other}"
+    return f"{pattern}: {fewest} to {often}, 1 − {least}/{most}{other}"
+
+
+def _times(phases: Sequence[Phases], pick: Callable[[Sequence[int]], int]) -> str:
+    """Return how often, of two axes as a product: ``2·2 = 4 times``."""
+    factors = [pick(one.counts) for one in phases]
+    total = math.prod(factors)
+    if total == 1:
+        return "once"
+    return f"{'·'.join(map(str, factors))} = {total} times" if len(factors) > 1 else f"{total} times"
 
 
 def _way_changes(way: Way) -> str:

@@ -63,6 +63,11 @@ def size_notes(explanation: Explanation, axis: Axis, names: str) -> list[str]:
         return [*_shared_notes(explanation, axis, both=" and " in names), *_cropped_notes(axis)]
     size = axis.size
     notes = []
+    before, after = (pair["HW".index(axis.name)] for pair in _paddings(explanation))
+    if before != after:
+        notes.append(
+            f"a = {before} before and b = {after} behind: of {before + after}, padding='same' puts the odd one behind, as torch does."
+        )
     if size.never_read:
         notes.append(
             f"Never read along {names}: {_indices(size.never_read)} of 0 to {axis.input_size - 1}. {_why_unread(axis)}"
@@ -70,6 +75,10 @@ def size_notes(explanation: Explanation, axis: Axis, names: str) -> list[str]:
     elif size.steps and size.steps[1] > 1:
         notes.append(f"Along {names} every input element is read.")
     return notes
+
+
+def _paddings(explanation: Explanation) -> tuple[Sequence[int], Sequence[int]]:
+    return explanation.problem.padding, explanation.problem.padding_after
 
 
 def _why_unread(axis: Axis) -> str:
@@ -85,14 +94,22 @@ def _shared_notes(explanation: Explanation, axis: Axis, *, both: bool) -> list[s
     size = axis.size
     more = explanation.problem.output_padding["HW".index(axis.name)]
     notes = []
-    if len(size.shared) > 1:
-        sizes = " and ".join(str(one.size) for one in size.shared)
+    if len(size.shared) > 1 and any(one.chosen for one in size.shared):
+        *some, last = (str(one.size) for one in size.shared)
+        sizes = f"{', '.join(some)} and {last}"
         picks = ", ".join(
             f"{one.output_padding} → {one.size}{' (this one)' if one.chosen else ''}" for one in size.shared
         )
         notes.append(
             f"{sizes} share one size: the convolution with these numbers maps each of them to {axis.input_size}. "
             f"output_padding says which one is meant: {picks}."
+        )
+    stride = explanation.problem.stride["HW".index(axis.name)]
+    if more >= stride:
+        back = axis.input_size + more // stride
+        notes.append(
+            f"output_padding {more} is not below the stride {stride}, which the dilation allows: so the convolution with these "
+            f"numbers leads from {axis.output_size} back to {back}, not to {axis.input_size}."
         )
     if more:
         notes.append(_extra_note(explanation, axis, more, both=both))
@@ -105,18 +122,22 @@ def _extra_note(explanation: Explanation, axis: Axis, more: int, *, both: bool) 
     which = " and ".join(f"last {end}" if more == 1 else f"last {more} {end}s" for end in ends)
     one = len(ends) == more == 1
     first = axis.output_size - more
-    plane = explanation.output[0]
-    numbers = plane[first] if axis.name == "H" else plane[:, first]
-    shown = " ".join(map(str, numbers[:MOST_NAMED].tolist())) + (" …" if numbers.numel() > MOST_NAMED else "")
     written = [index for index, count in enumerate(axis.size.extra) if count]
+    told = first + (written[0] if written else 0)
+    plane = explanation.output[0]
+    numbers = plane[told] if axis.name == "H" else plane[:, told]
+    shown = " ".join(map(str, numbers[:MOST_NAMED].tolist())) + (" …" if numbers.numel() > MOST_NAMED else "")
     if not written:
         return f"output_padding keeps the {which}: no stamp reaches there with these numbers, only the bias is left ({shown})."
-    some = (
-        "" if len(written) == more else f" of the {row}s {len(written)} {'is' if len(written) == 1 else 'are'} reached,"
-    )
+    if len(written) == more:
+        return (
+            f"output_padding keeps the {which}, and {'it is' if one else 'they are'} computed, not filled with zeros: "
+            f"{row} {first} is {shown}"
+        )
+    empty = [first + index for index in range(more) if index not in written]
     return (
-        f"output_padding keeps the {which}, and {'it is' if one else 'they are'} computed, not filled with zeros:{some} "
-        f"{row} {first} is {shown}"
+        f"output_padding keeps the {which}{'; both alike' if both else ''}: {row} {first + written[0]} is computed, not "
+        f"filled with zeros ({shown}); no stamp reaches {row} {_indices(empty)}, where only the bias is left."
     )
 
 
@@ -154,7 +175,7 @@ def sum_text(cell: Cell, problem_bias: bool) -> str:
 
 def taps_text(cell: Cell) -> str:
     """Return how many taps there are and where they fall."""
-    whats = {INPUT: "meet an input element", PADDING: "fall on padding", INSERTED: "fall on a zero between"}
+    whats = {INPUT: "meet an input element", PADDING: "fall on padding", INSERTED: "fall between two elements"}
     parts = []
     for kind, what in whats.items():
         verb, _, where = what.partition(" ")

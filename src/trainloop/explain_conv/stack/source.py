@@ -35,6 +35,14 @@ def stack_of(name: str, image: Sizes | None, plugins: Sequence[Path] = ()) -> St
     Raises:
         UsageError: there is no such model or config, or it does not take these images.
     """
+    if not name.strip():
+        raise UsageError(
+            "this names no network",
+            where="--stack",
+            found=repr(name),
+            expected="a model, such as --stack resnet20, or a config file",
+            help="`trainloop models` lists the models",
+        )
     if Path(name).suffix in SUFFIXES:
         config = load_config(Path(name)).config
         model_config, sizes = config.model, _sizes_of(config.data, name, image)

@@ -60,7 +60,8 @@ def check_geometry(geometry: Geometry) -> None:
         if not all(map(_is_whole, numbers)):
             raise ConvShapeError(f"{name} (={numbers}) must be a whole number along every spatial axis")
         if any(number < least for number in numbers):
-            raise ConvShapeError(f"{name} (={numbers}) must be at least {least} along every spatial axis")
+            shown = numbers[0] if len(set(numbers)) == 1 else numbers
+            raise ConvShapeError(f"{name} (={shown}) must be at least {least} along every spatial axis")
     if not _is_whole(geometry.groups):
         raise ConvShapeError(f"groups (={geometry.groups!r}) must be a whole number")
     if geometry.groups < 1:
