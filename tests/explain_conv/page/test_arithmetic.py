@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import random
 import subprocess
@@ -10,13 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from trainloop.cli.explain_conv_request import parse_solve
 from trainloop.errors import UsageError
 from trainloop.explain_conv import parse as parse_module
 from trainloop.explain_conv.as_json import plain
+from trainloop.explain_conv.code import program
 from trainloop.explain_conv.explain import explain_conv
 from trainloop.explain_conv.nearest import nearest_problem
-from trainloop.explain_conv.page.html import _read
+from trainloop.explain_conv.page.html import COMPUTING, _read
+from trainloop.explain_conv.screen.answers import solve_lines
+from trainloop.explain_conv.screen.words import cost_facts, way_text
+from trainloop.explain_conv.solver import solve
 from trainloop.manual.errors import ConvShapeError
+from trainloop.report.format import size as bytes_text
 
 DRIVER = Path(__file__).with_name("driver.js")
 
@@ -29,7 +36,7 @@ def by_page(node, questions, change=lambda script: script):
         questions: problem, cell and pixel of each.
         change: what to do to the scripts first.
     """
-    computing = "\n".join(map(_read, ("arithmetic.js", "views.js", "rules.js")))
+    computing = "\n".join(map(_read, COMPUTING))
     script = f'"use strict";\n{change(computing)}\n{DRIVER.read_text(encoding="utf-8")}'
     asked = json.dumps({"script": script, "questions": questions})
     runner = (
@@ -55,7 +62,8 @@ def explained(conv, count, seed):
 
 @pytest.fixture(scope="module")
 def explanations(conv):
-    return explained(conv, 40, seed=71)
+    # The first has a larger and a smaller kernel that are equally far.
+    return [conv.explained("ConvTranspose2d(1, 1, 6, stride=4, padding=1)"), *explained(conv, 40, seed=71)]
 
 
 def question(explanation):
@@ -81,6 +89,11 @@ def expected_of(explanation):
         "counts": facts["overlap"]["counts"],
         "phases": [{name: phase[name] for name in ("counts", "why")} for phase in facts["overlap"]["phases"]],
         "score": pytest.approx(facts["overlap"]["score"], abs=1e-12),
+        "ways": facts["overlap"]["ways"],
+        "ways_in_words": [way_text(way) for way in explanation.overlap.ways],
+        "cost": facts["cost"],
+        "cost_in_words": [list(fact) for fact in cost_facts(explanation).items()],
+        "program": program(explanation.problem),
     }
     for view, array in (("scatter", "uncropped"), ("zero_insert", "spread"), ("gather", "padded")):
         wanted[array] = views[view]["arrays"][array] if view in views else None
@@ -112,14 +125,20 @@ FAULTS = {
     "a tap": ("output + padding - step", "output + padding + step", "taps"),
     "a kind": ("kind: INSERTED };", "kind: PADDING };", "terms"),
     "a border": ("at < 0 ? 0 : size - 1", "at < 0 ? size - 1 : 0", "reach"),
-    "a weight": ("(5 * a + 7 * b", "(5 * a + 6 * b", "output"),
+    "a weight": ("STEP * a + OTHER_CHANNEL_STEP * b", "STEP * a + CHANNEL_STEP * b", "output"),
     "a group": ("group * count + i", "i", "terms"),
-    "a channel": ("5 * channel + width", "4 * channel + width", "input"),
+    "a channel": ("CHANNEL_STEP * channel + width", "4 * channel + width", "input"),
     "a stamp": ("inside % dilation === 0 && ", "", "views"),
     "a turned kernel": ("problem.kernel_size[0] - 1 - k", "k", "views"),
     "a matrix": ("touch.output === place[axis]", "touch.output <= place[axis]", "views"),
     "a count": ("along(0, row) * along(1, column)", "along(0, row)", "counts"),
     "a reason": ("kernel % stride, others", "kernel % 3, others", "phases"),
+    "a way": ("Math.floor(kernel / stride) + FURTHEST_KERNEL", "2", "ways"),
+    "an order of ways": ('"output_padding"].map(moved), -kernels', '"output_padding"].map(moved), kernels', "ways"),
+    "a way in words": (': numbers.join("×")', ': numbers.join("x")', "ways_in_words"),
+    "a cost": ("tap.kind === INPUT).length))))", "tap.kind !== PADDING).length))))", "cost"),
+    "a cost in words": ("wasted = cost.products -", "wasted = cost.dense_products -", "cost_in_words"),
+    "a program": ("` - ${padding}`", "` + ${padding}`", "program"),
     "a text": ('["groups", `${problem.groups}`, "1"]', '["groups", `${problem.groups}`, "2"]', "text"),
 }
 
@@ -195,11 +214,119 @@ def test_a_wrong_rule_is_noticed(conv, node, monkeypatch, right, wrong, what):
 
 
 def test_the_limits_of_the_page_are_python_s(node):
-    from trainloop.explain_conv import explain, nearest
+    from trainloop.cli import explain_conv_request as request
+    from trainloop.explain_conv import explain, nearest, overlap, solver, values
     from trainloop.explain_conv.page import html
+    from trainloop.explain_conv.screen import answers
 
-    names = ("MOST_PRODUCTS", "MOST_NUMBERS", "FURTHEST", "MOST_ALONG_AXIS")
-    script = f"{_read('rules.js')}\nconsole.log(JSON.stringify([{', '.join(names)}]))"
+    expected = {
+        "MOST_PRODUCTS": explain.MOST_PRODUCTS,
+        "MOST_NUMBERS": explain.MOST_NUMBERS,
+        "FURTHEST": nearest.FURTHEST,
+        "MOST_ALONG_AXIS": html.MOST_ALONG_AXIS,
+        "MOST_WAYS": overlap.MOST_WAYS,
+        "FURTHEST_KERNEL": overlap.FURTHEST_KERNEL,
+        "BOUNDS": solver.BOUNDS._asdict(),
+        "MOST_SIZE": request.MOST_SIZE,
+        "MOST_SOLUTIONS": answers.MOST_SOLUTIONS,
+        "CHANNEL_STEP": values.CHANNEL,
+        "OTHER_CHANNEL_STEP": values.OTHER_CHANNEL,
+        "BIASES": values.BIASES,
+    }
+    script = "\n".join(map(_read, COMPUTING)) + f"\nconsole.log(JSON.stringify({{ {', '.join(expected)} }}))"
     done = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True)
-    expected = [explain.MOST_PRODUCTS, explain.MOST_NUMBERS, nearest.FURTHEST, html.MOST_ALONG_AXIS]
     assert json.loads(done.stdout) == expected
+
+
+SIZES = (0, 1, 1023, 1024, 1280, 1281, 1792, 10_495, 1_048_575, 1_310_720, 1_835_008, 3 * 1024**3, 1024**3 * 5 // 4)
+
+
+def test_bytes_are_rounded_as_in_python(node):
+    """JavaScript rounds a number in the middle between two up, Python to the even one."""
+    expected = [bytes_text(number) for number in SIZES]
+    questions = [{"bytes": number} for number in SIZES]
+    assert by_page(node, questions) == expected
+    assert by_page(node, questions, lambda script: script.replace("=== 0.5", "=== 2")) != expected
+
+
+def questions_to_solve(count, seed):
+    """(text, transposed) of pairs of sizes drawn at random, of both kinds; some cannot be reached."""
+    source = random.Random(seed)
+    for index in range(count):
+        num_axes = source.choice((1, 2))
+        small = [source.randint(1, 16) for _ in range(num_axes)]
+        large = [size * source.choice((1, 1, 2, 3)) + source.randint(0, 4) for size in small]
+        pair = [small, source.choice((large, small[::-1]))]
+        if source.random() < 0.1:
+            pair[1] = [700] * num_axes
+        if source.random() < 0.4:
+            pair.reverse()
+        yield ":".join("x".join(map(str, sizes)) for sizes in pair), index % 2 == 0
+
+
+@functools.cache
+def solved_by_python(text, transposed):
+    """What the command answers: the facts, and the lines without the hint at its option."""
+    solved = solve(*parse_solve(text), transposed=transposed)
+    lines = (" ".join(line.plain.split()) for line in solve_lines(solved, 10_000))
+    facts = plain(solved)
+    facts["reachable"] = {str(axis): sizes for axis, sizes in facts["reachable"].items()}
+    return facts | {"lines": [line.replace(" (--json lists them all)", "") for line in lines if line]}
+
+
+def wrong_solutions(node, questions, change=lambda script: script):
+    """(question, name) of every fact about solutions that the page and Python do not share."""
+    asked = [{"solve": text, "transposed": transposed} for text, transposed in questions]
+    found = []
+    for (text, transposed), answer in zip(questions, by_page(node, asked, change), strict=True):
+        wanted = solved_by_python(text, transposed)
+        assert set(wanted) == set(answer)
+        found += [(text, name) for name, value in wanted.items() if answer[name] != value]
+    return found
+
+
+def test_the_page_solves_as_python_does(node):
+    questions = list(questions_to_solve(80, seed=74))
+    assert wrong_solutions(node, questions) == []
+    answers = [solved_by_python(*question) for question in questions]
+    assert any(answer["per_axis"] for answer in answers)
+    assert any(answer["reachable"] for answer in answers)
+    assert any("more, less simple" in " ".join(answer["lines"]) for answer in answers)
+
+
+SOLVER_FAULTS = {
+    "a bound": ("stride: 8", "stride: 7", "solutions"),
+    "an order": ("from(1, BOUNDS.stride)", "from(1, BOUNDS.stride).reverse()", "solutions"),
+    "a formula": ("reach + output_padding + 1", "reach + output_padding", "solutions"),
+    "an axis alone": ("solutions.length || axes.length === 1", "axes.length === 1", "per_axis"),
+    "a nearest size": ("other >= 1 && other < wanted", "other >= 1 && other < wanted - 1", "reachable"),
+    "a note": ("counts.includes(0)", "counts.includes(1)", "lines"),
+    "a count": ("found.length - solutions.length", "found.length", "lines"),
+}
+
+
+@pytest.mark.parametrize("fault", SOLVER_FAULTS)
+def test_a_wrong_solver_is_noticed(node, fault):
+    right, wrong, name = SOLVER_FAULTS[fault]
+
+    def break_it(script):
+        assert script.count(right) == 1
+        return script.replace(right, wrong)
+
+    questions = list(questions_to_solve(80, seed=74))
+    assert name in {found for _, found in wrong_solutions(node, questions, break_it)}
+
+
+READABLE = ("7x7:14x14", " 7 X 8 → 14×3 ", "7,7:1,1", "4096:1", "007:7")
+UNREADABLE = ("", *"7x7 7x0:1x1 7:7x7 1x1x1:1x1x1 7:4097 7:-7 1:2:3 a:b 7.0:7 7: 0000040960000:1 ٧:٧".split())
+
+
+def test_the_page_refuses_sizes_in_the_words_of_the_command(node):
+    for text, answer in zip(READABLE, by_page(node, [{"solve": text} for text in READABLE]), strict=True):
+        sizes, wanted = parse_solve(text)
+        assert (answer["input_sizes"], answer["output_sizes"]) == (list(sizes), list(wanted))
+    for text, answer in zip(UNREADABLE, by_page(node, [{"solve": text} for text in UNREADABLE]), strict=True):
+        with pytest.raises(UsageError) as error:
+            parse_solve(text)
+        fault = error.value.faults[0]
+        assert answer == {"broken": {"what": fault.what, "found": fault.found, "expected": fault.expected}}

@@ -2,6 +2,8 @@
 
 const MOST_ROWS = 14, MOST_COLUMNS = 16;
 
+const byId = (name) => document.getElementById(name);
+
 function element(name, { text, className, ...attributes } = {}, ...children) {
   const made = document.createElement(name);
   if (text !== undefined) made.textContent = text;

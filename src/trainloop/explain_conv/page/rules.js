@@ -234,26 +234,3 @@ function problemText(problem) {
 }
 
 const sizeText = (problem, sizes) => own(problem, sizes).join("×");
-
-// Why outputs are written (of a convolution: inputs read) as often as they are.
-function overlapReason(problem, axis) {
-  const kernel = problem.kernel_size[axis], stride = problem.stride[axis], dilation = problem.dilation[axis];
-  const [what, verb] = isTransposed(problem) ? ["output is written", "written"] : ["input is read", "read"];
-  const times = (count) => ["never", "once", "twice"][count] ?? `${count} times`;
-  const divisor = (a, b) => (b ? divisor(b, a % b) : a);
-  if (stride === 1) return kernel > 1 ? `stride 1: every ${what} by all ${kernel} taps` : `stride 1: every ${what} once`;
-  const shared = divisor(stride, dilation);
-  if (shared > 1) {
-    const ordinal = { 2: "second", 3: "third" }[shared] ?? `${shared}th`;
-    return (
-      `stride ${stride} and dilation ${dilation} are both multiples of ${shared}: the taps lie on every ` +
-      `${ordinal} place only, and the places between are never ${verb}`
-    );
-  }
-  const whole = Math.floor(kernel / stride), rest = kernel % stride, others = stride - rest;
-  if (!rest) return `kernel ${kernel} = ${whole}·stride ${stride}: every ${what} ${times(whole)}`;
-  return (
-    `kernel ${kernel} = ${whole}·${stride} + ${rest}: of every ${stride} places ${rest} ${rest === 1 ? "is" : "are"} ${verb} ` +
-    `${times(whole + 1)}, ${others} ${times(whole)}`
-  );
-}

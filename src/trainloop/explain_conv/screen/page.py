@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from trainloop.explain_conv.explanation import Axis, Cost, Explanation, Term, Way
+from trainloop.explain_conv.explanation import Axis, Explanation, Term
 from trainloop.explain_conv.screen.grids import cell_grids, overlap_grid, pixel_grids
 from trainloop.explain_conv.screen.layout import heading, paragraph, side_by_side, table
 from trainloop.explain_conv.screen.views import view_lines
 from trainloop.explain_conv.screen.words import (
     MOST_TERMS,
     checked_text,
+    cost_facts,
     head,
     named_place,
     pixel_text,
@@ -21,10 +22,8 @@ from trainloop.explain_conv.screen.words import (
     sum_text,
     taps_text,
     term_source,
-    times,
+    way_text,
 )
-from trainloop.report.format import count
-from trainloop.report.format import size as bytes_text
 
 Lines = Iterator[Text]
 MOST_EFFECTS = 12
@@ -143,7 +142,7 @@ def _overlap(explanation: Explanation, width: int) -> Lines:
     if overlap.ways:
         yield from paragraph("Nearest parameters without the pattern, with the same output size:", width)
         for way in overlap.ways:
-            yield from paragraph(f"{way.text}   ({_way_changes(way)})", width, indent=8, first="    ")
+            yield from paragraph(way_text(way), width, indent=8, first="    ")
 
 
 def _score_text(explanation: Explanation) -> str:
@@ -160,49 +159,7 @@ def _score_text(explanation: Explanation) -> str:
     return f"a checkerboard of {least} and {most}, 1 − {least}/{most}{other}"
 
 
-def _way_changes(way: Way) -> str:
-    return ", ".join(f"{name} {_pair(old)} → {_pair(new)}" for name, (old, new) in way.changed.items())
-
-
-def _pair(numbers: tuple[int, ...]) -> str:
-    return str(numbers[0]) if len(set(numbers)) == 1 else times(numbers)
-
-
 def _cost(explanation: Explanation, width: int) -> Lines:
-    cost = explanation.cost
     yield from heading("5 What it costs, an image", width)
-    for name, text in _cost_facts(explanation, cost).items():
+    for name, text in cost_facts(explanation).items():
         yield from paragraph(text, width, indent=18, first=f"  {name}")
-
-
-def _cost_facts(explanation: Explanation, cost: Cost) -> dict[str, str]:
-    problem = explanation.problem
-    wasted = cost.products - cost.useful
-    where = "are cut off again" if problem.transposed else "are with padding"
-    products = f"{count(cost.products)}" + (
-        f", of which {count(wasted)} {where} ({count(cost.useful)} without them)" if wasted else ""
-    )
-    facts = {"products": products}
-    if problem.transposed:
-        facts["zero_insert"] = (
-            f"{count(cost.zero_insert_products)} products if the spread input is convolved, "
-            f"{count(cost.zero_insert_products - cost.useful)} of them with a zero"
-        )
-    biases = f" + {count(cost.biases)} biases" if cost.biases > 1 else " + 1 bias" if cost.biases else ""
-    facts["parameters"] = f"{count(cost.weights + cost.biases)}: {count(cost.weights)} weights{biases}"
-    rows, columns = cost.columns
-    groups = f", {problem.groups} times" if problem.groups > 1 else ""
-    facts["im2col"] = (
-        f"{count(rows)} × {count(columns)} numbers{groups}: {bytes_text(cost.columns_bytes)} in float32, beside "
-        f"{bytes_text(cost.input_bytes)} of input and {bytes_text(cost.output_bytes)} of output"
-    )
-    if cost.kind != "dense":
-        facts["groups"] = (
-            f"{cost.kind}, {problem.groups} groups: 1/{problem.groups} of the {count(cost.dense_products)} products that it "
-            "would take without"
-        )
-    if max(problem.dilation) > 1:
-        reach = [d * (k - 1) + 1 for k, d in zip(problem.kernel_size, problem.dilation, strict=True)]
-        own = problem.own(tuple(reach))
-        facts["dilation"] = f"a window of {times(own)} at the cost of {times(problem.own(problem.kernel_size))} taps"
-    return facts
