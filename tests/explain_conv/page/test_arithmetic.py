@@ -318,14 +318,15 @@ def test_a_wrong_solver_is_noticed(node, fault):
 
 
 READABLE = ("7x7:14x14", " 7 X 8 → 14×3 ", "7,7:1,1", "4096:1", "007:7")
-UNREADABLE = ("", *"7x7 7x0:1x1 7:7x7 1x1x1:1x1x1 7:4097 7:-7 1:2:3 a:b 7.0:7 7: 0000040960000:1 ٧:٧".split())
+UNREADABLE = ("", "7x7", "7x0:1x1", "7:7x7", "1x1x1:1x1x1", "7:4097", "7:-7", "1:2:3", "a:b", "7.0:7", "7:")
 
 
 def test_the_page_refuses_sizes_in_the_words_of_the_command(node):
+    unreadable = (*UNREADABLE, "0000040960000:1", "٧:٧")
     for text, answer in zip(READABLE, by_page(node, [{"solve": text} for text in READABLE]), strict=True):
         sizes, wanted = parse_solve(text)
         assert (answer["input_sizes"], answer["output_sizes"]) == (list(sizes), list(wanted))
-    for text, answer in zip(UNREADABLE, by_page(node, [{"solve": text} for text in UNREADABLE]), strict=True):
+    for text, answer in zip(unreadable, by_page(node, [{"solve": text} for text in unreadable]), strict=True):
         with pytest.raises(UsageError) as error:
             parse_solve(text)
         fault = error.value.faults[0]

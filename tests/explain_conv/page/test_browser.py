@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 
 import pytest
@@ -206,6 +207,14 @@ def test_a_large_problem_is_small_as_a_file_and_quick_to_step_through(conv, open
 def test_it_fits_its_window_in_light_and_dark(conv, open_page, scheme, width):
     seen = open_page(page_html(conv.explained()), color_scheme=scheme, viewport={"width": width, "height": 800})
     assert seen.value("document.documentElement.scrollWidth") == width
+    tables = seen.value("[...document.querySelectorAll('.scrolled')].map((e) => [e.scrollWidth, e.clientWidth])")
+    assert tables
+    assert all(content <= place for content, place in tables)
+    levels = [
+        int(level) for level in seen.value("[...document.querySelectorAll('h1, h2, h3')].map((e) => e.tagName[1])")
+    ]
+    assert levels[0] == 1
+    assert all(below <= above + 1 for above, below in itertools.pairwise(levels))
     contrasts = seen.value(CONTRASTS)
     assert len(contrasts) > 5
     assert min(contrasts.values()) >= 4.5, contrasts
