@@ -15,9 +15,10 @@ function answerToSolve(text, transposed) {
   };
 }
 
-const facts = JSON.parse(require("fs").readFileSync(0, "utf-8")).map(({ solve: text, transposed: byTransposed, bytes, problem, cell, pixel }) => {
-  if (text !== undefined) return answerToSolve(text, byTransposed);
-  if (bytes !== undefined) return bytesText(bytes);
+const facts = JSON.parse(require("fs").readFileSync(0, "utf-8")).map((question) => {
+  const { problem, cell, pixel } = question;
+  if ("solve" in question) return answerToSolve(question.solve, question.transposed);
+  if ("bytes" in question) return bytesText(question.bytes);
   const broken = brokenRule(problem);
   if (broken) {
     const near = nearestProblem(problem);

@@ -45,6 +45,19 @@ def test_ways_cost_and_program_follow_the_form(conv, open_page, capsys):
     seen.require_quiet()
 
 
+def test_a_page_that_does_not_follow_the_form_is_noticed(conv, open_page):
+    html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page_html(conv.explained()))
+    once = "if (problem === FACTS.problem) "
+    for call in ("drawOverlapText(problem, take);", "drawCost(model);", "drawProgram(problem);"):
+        assert html.count(f"  {call}") == 1
+        html = html.replace(f"  {call}", f"  {once}{call}")
+    seen = open_page(html)
+    assert facts(seen) == expected_facts(conv.explained())
+    seen.change(kernel_size__W=5)
+    expected = expected_facts(conv.explained(seen.text("#module"), "5x5"))
+    assert all(said != wanted for said, wanted in zip(facts(seen), expected, strict=True))
+
+
 PASTED = """() => {
   const field = document.createElement("textarea");
   document.body.append(field);

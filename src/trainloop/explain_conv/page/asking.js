@@ -5,11 +5,14 @@ class Solver {
   constructor(parent, take) {
     this.take = take;
     this.asked = "";
-    this.text = element("input", { type: "text", id: "solve", spellcheck: "false", size: "16", "aria-describedby": "solve-hint" });
+    const described = { spellcheck: "false", size: "16", "aria-describedby": "solve-hint" };
+    this.text = element("input", { type: "text", id: "solve", ...described });
     this.transposed = element("input", { type: "checkbox", id: "solve-transposed" });
-    this.reset = element("button", { type: "button", id: "solve-reset", text: "the sizes above" });
+    this.reset = element("button", { type: "button", id: "solve-reset", text: "as in the form" });
     this.said = element("p", { id: "solve-said", role: "status" });
-    this.answers = element("div", { id: "solutions" });
+    // How many answers there are is told when it changes; the tables are there to be looked at.
+    this.head = element("div", { role: "status" });
+    this.lists = element("div");
     const hint = "Sizes of input and output, such as 7x7:14x14 or 7:14. A click on an answer puts it into the form.";
     const fields = element("form", { className: "controls", autocomplete: "off" });
     fields.append(
@@ -17,7 +20,8 @@ class Solver {
       element("label", {}, this.transposed, " transposed"),
       this.reset,
     );
-    parent.append(element("p", { id: "solve-hint", className: "hint", text: hint }), fields, this.said, this.answers);
+    const answers = element("div", { id: "solutions" }, this.head, this.lists);
+    parent.append(element("p", { id: "solve-hint", className: "hint", text: hint }), fields, this.said, answers);
     fields.addEventListener("submit", (event) => event.preventDefault());
     fields.addEventListener("input", () => {
       this.reset.hidden = false;
@@ -33,6 +37,7 @@ class Solver {
   // Ask for the sizes of another problem, unless a question of one's own stands there.
   follow(problem) {
     this.problem = problem;
+    this.said.textContent = "";
     if (this.reset.hidden) this.ask(problem);
     else this.answer();
   }
@@ -61,12 +66,13 @@ class Solver {
     this.rows = [];
     if (broken) {
       const text = `${broken.what}: found ${broken.found || "nothing"}; expected ${broken.expected}`;
-      this.answers.replaceChildren(element("p", { className: "message", role: "alert", text }));
+      this.head.replaceChildren(element("p", { className: "message", text }));
+      this.lists.replaceChildren();
       return;
     }
     this.solved = solve(input_sizes, output_sizes, this.transposed.checked);
     const words = solveWords(this.solved), paragraph = (text, className) => element("p", { text, className });
-    const parts = [element("h3", { text: words.title }), paragraph(words.tried, "hint")];
+    const parts = [paragraph(words.tried, "hint")];
     const lists = words.lists.map((list) => {
       const title = list.title ? [element("h3", { text: list.title })] : [], more = list.more ? [paragraph(list.more, "")] : [];
       return element("div", { className: "list" }, ...title, this.table(words.heads, list), ...more);
@@ -74,7 +80,8 @@ class Solver {
     parts.push(element("div", { className: "lists" }, ...lists));
     parts.push(...words.nearest.map((text) => paragraph(text, "")));
     if (words.lists.some((list) => list.more)) parts.push(this.command());
-    this.answers.replaceChildren(...parts);
+    this.head.replaceChildren(element("h3", { text: words.title }));
+    this.lists.replaceChildren(...parts);
   }
 
   // What lists those that are left out.

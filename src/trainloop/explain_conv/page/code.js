@@ -38,7 +38,8 @@ function countedText(channels, places) {
 
 function loopLines(problem) {
   const axes = own(problem, LOOP_NAMES), sizes = outputSizes(problem);
-  const zeros = [...axes].reverse().reduce((text, one) => `[${text} for ${one.output} in range(${sizes[one.axis]})]`, "bias[o]");
+  const nested = (text, one) => `[${text} for ${one.output} in range(${sizes[one.axis]})]`;
+  const zeros = [...axes].reverse().reduce(nested, "bias[o]");
   const say = isTransposed(problem) ? "every input element stamps the kernel" : "every output gathers what its taps see";
   const loops = [...channelLoops(problem), ...placeLoops(problem, axes)];
   return [
@@ -70,7 +71,8 @@ function bodyLines(problem, axes) {
   const index = (name) => axes.map((one) => `[${one[name]}]`).join("");
   const add = `y[o]${index("output")} += weight${weightIndex(problem)}${index("tap")} * x[c]${index("input")}`;
   const place = `${here.join(", ")} = ${axes.map((one) => placeText(problem, one)).join(", ")}`;
-  if (mode !== "zeros") return [place, ...axes.map((one) => `${one.input} = ${borderText(mode, one.input, sizes[one.axis])}`), add];
+  const border = ({ axis, input }) => `${input} = ${borderText(mode, input, sizes[axis])}`;
+  if (mode !== "zeros") return [place, ...axes.map(border), add];
   const inside = axes.map((one, i) => `0 <= ${here[i]} < ${sizes[one.axis]}`).join(" and ");
   return [place, `if ${inside}:`, INDENT + add];
 }

@@ -67,7 +67,8 @@ function waysOf(problem) {
   const alike = [...WAY_NUMBERS, "stride", "input_sizes"].every((name) => problem[name][0] === problem[name][1]);
   const pairs = downs.flatMap((down) => acrosses.map((across) => [down, across]));
   // What is alike along both axes stays so.
-  const kept = alike && numAxes(problem) === 2 ? pairs.filter(([a, b]) => WAY_NUMBERS.every((name) => a[name] === b[name])) : pairs;
+  const square = ([a, b]) => WAY_NUMBERS.every((name) => a[name] === b[name]);
+  const kept = alike && numAxes(problem) === 2 ? pairs.filter(square) : pairs;
   return nearestFirst(kept, (pair) => pair, problem, [0, 1]).map((pair) => makeWay(problem, pair));
 }
 

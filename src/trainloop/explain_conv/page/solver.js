@@ -17,8 +17,8 @@ function parseSolve(text) {
   return { input_sizes: input.map(Number), output_sizes: output.map(Number) };
 }
 
-// Everything within the bounds; a kernel of one tap has no dilation, or every one, which is the same. The loops stand in the order
-// by which solutions are simple, so the simplest come first.
+// Everything within the bounds; a kernel of one tap has no dilation, or every one, which is the same. The loops stand in the
+// order by which solutions are simple, so the simplest come first.
 function combinations(transposed) {
   const found = [], from = (first, last) => range(last - first + 1).map((i) => first + i);
   const most = transposed ? Math.max(BOUNDS.stride, BOUNDS.dilation) : 1;
@@ -87,9 +87,10 @@ function solveWords(solved) {
   const limits =
     `kernel_size ≤ ${bounds.kernel_size}, stride ≤ ${bounds.stride}, dilation ≤ ${bounds.dilation} (1 for a kernel of 1), ` +
     `padding ≤ dilation·(kernel_size − 1)${transposed ? ", output_padding < max(stride, dilation)" : ""}`;
-  const alone = solved.per_axis.map((found, axis) =>
-    solutionList(found, transposed, axis, `along ${"HW"[axis]} alone, ${sizes[axis]} → ${wanted[axis]}: ${howMany(found.length)}`),
-  );
+  const alone = solved.per_axis.map((found, axis) => {
+    const pair = `${sizes[axis]} → ${wanted[axis]}`;
+    return solutionList(found, transposed, axis, `along ${"HW"[axis]} alone, ${pair}: ${howMany(found.length)}`);
+  });
   const nearest = Object.entries(solved.reachable).map(([axis, found]) => {
     const name = sizes.length > 1 ? ` along ${"HW"[axis]}` : "";
     return `nearest sizes${name} that ${sizes[axis]} leads to: ${found.join(" and ")}`;
