@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import random
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -54,6 +55,17 @@ def explained(text=DEFAULT_PROBLEM, input=None, **places):
     return explain_conv(parse_problem(text, input), **places)
 
 
+def run_program(text):
+    """The names that a printed program leaves behind."""
+    names = {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Using padding='same'")
+        exec(compile(text, "program", "exec"), names)  # noqa: S102 - what the command prints
+    return names
+
+
 @pytest.fixture(scope="session")
 def conv():
-    return SimpleNamespace(explained=explained, random_problems=random_problems, random_text=random_text)
+    return SimpleNamespace(
+        explained=explained, random_problems=random_problems, random_text=random_text, run_program=run_program
+    )

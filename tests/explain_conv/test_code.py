@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import pytest
 
 from trainloop.explain_conv.code import program
@@ -23,16 +21,8 @@ TEXTS = (
 )
 
 
-def run(text):
-    names = {}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Using padding='same'")
-        exec(compile(text, "program", "exec"), names)  # noqa: S102 - what the command prints
-    return names
-
-
-def prove(problem, capsys):
-    names = run(program(problem))
+def prove(conv, problem, capsys):
+    names = conv.run_program(program(problem))
     expected = explain_conv(problem).output.tolist()
     assert names["y"] == (expected if problem.num_axes == 2 else [channel[0] for channel in expected])
     assert names["by_torch"] == names["y"]
@@ -40,17 +30,17 @@ def prove(problem, capsys):
 
 
 @pytest.mark.parametrize(("text", "size"), TEXTS, ids=[text for text, _ in TEXTS])
-def test_it_gives_exactly_these_numbers(text, size, capsys):
-    prove(parse_problem(text, size), capsys)
+def test_it_gives_exactly_these_numbers(conv, text, size, capsys):
+    prove(conv, parse_problem(text, size), capsys)
 
 
 def test_it_does_so_for_random_problems(conv, capsys):
     for problem in conv.random_problems(40, seed=6):
-        prove(problem, capsys)
+        prove(conv, problem, capsys)
 
 
-def test_a_wrong_loop_would_be_noticed(capsys):
+def test_a_wrong_loop_would_be_noticed(conv, capsys):
     text = program(parse_problem(*TEXTS[0])).replace("2 * h + k - 1", "2 * h + k")
-    names = run(text)
+    names = conv.run_program(text)
     assert names["y"] != names["by_torch"]
     assert capsys.readouterr().out.endswith("loops and torch agree: False\n")

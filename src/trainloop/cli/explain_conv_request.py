@@ -95,12 +95,7 @@ def parse_solve(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """
     sides = [re.split(r"[x×,]", side.strip().lower()) for side in text.replace("→", ":").split(":")]
     numbers = [part.strip() for side in sides for part in side]
-    if (
-        len(sides) != 2
-        or len(sides[0]) != len(sides[1])
-        or len(sides[0]) > 2
-        or not all(part.isdecimal() and 1 <= int(part[:9]) <= MOST_SIZE for part in numbers)
-    ):
+    if len(sides) != 2 or len(sides[0]) != len(sides[1]) or len(sides[0]) > 2 or not all(map(_is_size, numbers)):
         raise UsageError(
             "these are not two sizes",
             where="--solve",
@@ -109,6 +104,10 @@ def parse_solve(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         )
     first, second = (tuple(map(int, side)) for side in sides)
     return first, second
+
+
+def _is_size(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,9}", text) is not None and 1 <= int(text) <= MOST_SIZE
 
 
 def parse_place(
@@ -170,7 +169,7 @@ def parse_image(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     parts = re.split(r"[x×,]", text.strip().lower())
-    if len(parts) not in (2, 3) or not all(part.isdecimal() and 1 <= int(part[:9]) <= MOST_SIZE for part in parts):
+    if len(parts) not in (2, 3) or not all(map(_is_size, parts)):
         raise UsageError(
             "this is not the size of an image", where="--input", found=text, expected="HxW or CxHxW, such as 3x64x64"
         )

@@ -41,6 +41,6 @@ def _transposed_size(axis: AxisNumbers, taps: Taps, never_read: tuple[int, ...])
     shared = tuple(
         Shared(smallest + more, more, more == axis.output_padding) for more in range(axis.stride) if smallest + more > 0
     )
-    last = taps[axis.output_size - axis.output_padding :] if axis.output_padding else ()
+    last = taps[max(0, axis.output_size - axis.output_padding) :] if axis.output_padding else ()
     extra = tuple(sum(tap.kind == INPUT for tap in row) for row in last)
     return Size(symbols, numbers, None, axis.output_size, never_read, 0, shared, extra)

@@ -1,5 +1,28 @@
-// Reads problems as JSON from standard input and answers with what the page's arithmetic makes of them.
-const facts = JSON.parse(require("fs").readFileSync(0, "utf-8")).map(({ problem, cell, pixel }) => {
+// Reads questions as JSON from standard input and answers with what the page's scripts make of them.
+function answerToSolve(text, transposed) {
+  const asked = parseSolve(text);
+  if (asked.broken) return asked;
+  const solved = solve(asked.input_sizes, asked.output_sizes, transposed), words = solveWords(solved);
+  const listed = ({ title, rows, more }) => [title, words.heads.join(" "), ...rows.map((row) => row.join(" ")), more];
+  const lines = [words.title, words.tried, ...words.lists.flatMap(listed), ...words.nearest];
+  const plain = (numbers) => SOLVED.map((name) => numbers[name]);
+  return {
+    ...solved,
+    bounds: Object.values(solved.bounds),
+    solutions: solved.solutions.map(plain),
+    per_axis: solved.per_axis.map((found) => found.map(plain)),
+    lines: lines.map((line) => line.trim()).filter(Boolean),
+  };
+}
+
+const facts = JSON.parse(require("fs").readFileSync(0, "utf-8")).map((question) => {
+  const { problem, cell, pixel } = question;
+  if ("solve" in question) return answerToSolve(question.solve, question.transposed);
+  if ("large" in question) {
+    const near = nearestSmaller(question.large), what = tooLarge(question.large);
+    return { what, nearest: near && [problemText(near), near.input_sizes.join("x")] };
+  }
+  if ("bytes" in question) return bytesText(question.bytes);
   const broken = brokenRule(problem);
   if (broken) {
     const near = nearestProblem(problem);
@@ -13,6 +36,7 @@ const facts = JSON.parse(require("fs").readFileSync(0, "utf-8")).map(({ problem,
   const sized = (depth, size, value) =>
     cube(depth, size(problem, 0), size(problem, 1), (...place) => value(problem, ...place));
   const area = transposed ? model.output : problem.input_sizes;
+  const cost = costOf(model);
   const views = Object.entries(viewsOf(problem)).map(([name, view]) => [name, plane((o, p, q) => view(model, o, p, q))]);
   return {
     broken,
@@ -32,6 +56,15 @@ const facts = JSON.parse(require("fs").readFileSync(0, "utf-8")).map(({ problem,
       .slice(2 - numAxes(problem))
       .map((axis) => ({ counts: phaseCounts(problem, axis), why: overlapReason(problem, axis) })),
     score: overlapScore(problem),
+    ways: waysOf(problem).map((way) => ({ text: way.text, output_sizes: outputSizes(way.problem), changed: way.changed })),
+    ways_in_words: waysOf(problem).map(wayText),
+    cost,
+    cost_in_words: costFacts(problem, cost),
+    program: programText(problem),
+    size_notes: distinctAxes(problem).map(([names, axis]) => [names, sizeNotes(model, axis, names)]),
+    rule: ruleLines(model, cell.slice(1)),
+    taps_in_words: tapsText(cellTerms(model, ...cell)),
+    overlap_in_words: [...overlapTexts(problem), scoreText(problem)],
     uncropped: transposed ? sized(outputs, uncroppedSize, uncroppedValue) : null,
     spread: transposed ? sized(inputs, spreadSize, spreadValue) : null,
     padded: transposed ? null : sized(inputs, paddedSize, paddedValue),

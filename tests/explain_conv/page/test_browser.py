@@ -2,78 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import itertools
 import re
 
 import pytest
 
 from trainloop.explain_conv.page.html import page_html
+from trainloop.explain_conv.screen.rule import rule_lines
 
 DEFAULT = "ConvTranspose2d(1, 1, 3, stride=2, padding=1, output_padding=1)"
-WAIT_MS = 10_000
-
-
-class Opened:
-    """A page with everything that it asked for and said."""
-
-    def __init__(self, page):
-        self.page, self.requests, self.said = page, [], []
-        page.set_default_timeout(WAIT_MS)
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("console", lambda message: self.said.append(message.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-
-    def text(self, selector):
-        return self.page.text_content(selector)
-
-    def numbers(self, grid):
-        rows = self.page.evaluate(
-            "(grid) => [...document.querySelectorAll(`#${grid} > div`)].slice(1)"
-            ".map((row) => [...row.querySelectorAll('.cell')].map((cell) => cell.textContent))",
-            grid,
-        )
-        return [[int(text) for text in row] for row in rows]
-
-    def marked(self, grid, mark):
-        places = self.page.evaluate(
-            "([grid, mark]) => [...document.querySelectorAll(`#${grid} .${mark}`)]"
-            ".map((cell) => [Number(cell.dataset.row), Number(cell.dataset.column)])",
-            [grid, mark],
-        )
-        return [tuple(place) for place in places]
-
-    def wait_for(self, selector, text):
-        # Not by a function of the page: its policy refuses to make one of a text.
-        self.page.locator(selector, has_text=text).wait_for()
-
-    def cell(self, grid, row, column):
-        return self.page.locator(f"#{grid} .cell[data-row='{row}'][data-column='{column}']")
-
-    def value(self, expression):
-        return self.page.evaluate(expression)
-
-
-@pytest.fixture
-def open_page(browser, tmp_path):
-    with contextlib.ExitStack() as stack:
-
-        def opened(html, **options):
-            context = stack.enter_context(browser.new_context(**options))
-            path = tmp_path / "page.html"
-            path.write_text(html, encoding="utf-8")
-            seen = Opened(context.new_page())
-            seen.page.goto(path.as_uri())
-            seen.address = path.as_uri()
-            return seen
-
-        yield opened
-
-
-def require_quiet(seen):
-    """No request but the page itself, and nothing on the console."""
-    assert seen.requests == [seen.address]
-    assert seen.said == []
 
 
 def compared(seen):
@@ -100,7 +38,7 @@ def test_it_shows_the_numbers_of_the_command(conv, open_page):
     assert "output[5,5] = 1·1 + 9·3 + 5·7 + 4·9 + 0 (bias) = 99" in seen.text("#formula")
     assert seen.text("#equal").startswith("output[5,5]: scatter 99, zero insert 99, matrix 99: all the same")
     assert "(5 − 1)·2 − 2·1 + 1·(3 − 1) + 1 + 1 = 10" in seen.text("#size")
-    require_quiet(seen)
+    seen.require_quiet()
 
 
 def test_the_comparison_with_the_command_notices_another_number(conv, open_page):
@@ -124,7 +62,7 @@ def test_pointing_at_an_output_shows_its_taps_and_at_an_input_its_outputs(conv, 
     assert "input[2,3] = 5 goes into 9 outputs: output[3,5] + 5·1" in seen.text("#formula")
     seen.page.locator("h1").hover()
     assert seen.marked("output", "chosen") == [(5, 5)]
-    require_quiet(seen)
+    seen.require_quiet()
 
 
 def test_a_click_pins_until_escape(conv, open_page):
@@ -155,7 +93,38 @@ def test_keys_step_play_and_pin(conv, open_page):
     seen.page.keyboard.press("ArrowUp")
     assert seen.marked("input", "chosen") == [(1, 2)]
     assert seen.value("document.getElementById('input').getAttribute('aria-activedescendant')") == "input-1-2"
-    require_quiet(seen)
+    seen.require_quiet()
+
+
+def test_keys_move_on_from_where_a_resting_pointer_is(conv, open_page):
+    seen = open_page(page_html(conv.explained()))
+    seen.cell("output", 2, 3).hover()
+    for keys, place in (("ArrowRight", (2, 4)), ("ArrowRight", (2, 5)), ("ArrowDown", (3, 5))):
+        seen.page.keyboard.press(keys)
+        seen.page.wait_for_timeout(60)
+        assert seen.marked("output", "chosen") == [place]
+    seen.page.locator("h1").hover()
+    assert seen.marked("output", "chosen") == [(3, 5)]
+    seen.cell("output", 0, 1).hover()
+    assert seen.marked("output", "chosen") == [(0, 1)]
+    seen.require_quiet()
+
+
+def test_the_rule_by_hand_follows_the_cell(conv, open_page):
+    seen = open_page(page_html(conv.explained()))
+    seen.cell("output", 2, 3).hover()
+    explanation = conv.explained(cell=(0, 2, 3))
+    assert seen.page.locator("#rule p").all_text_contents() == rule_lines(explanation)
+    seen.cell("input", 0, 0).hover()
+    assert seen.page.locator("#rule p").count() == 0
+
+
+def test_outputs_that_no_stamp_reaches_are_not_said_to_be_computed(conv, open_page):
+    seen = open_page(page_html(conv.explained()))
+    assert "computed, not filled with zeros" in seen.text("#size")
+    seen.change(stride__H=3, stride__W=3, padding__H=0, padding__W=0, output_padding__H=2, output_padding__W=2)
+    assert "no stamp reaches there with these numbers, only the bias is left" in seen.text("#size")
+    assert "computed, not filled" not in seen.text("#size")
 
 
 def test_the_slider_keeps_its_arrow_keys_and_leaves_the_others_to_the_page(conv, open_page):
@@ -175,10 +144,11 @@ def test_the_slider_keeps_its_arrow_keys_and_leaves_the_others_to_the_page(conv,
 def test_every_control_can_be_reached_by_tab(conv, open_page):
     seen = open_page(page_html(conv.explained()))
     reached = set()
-    for _ in range(40):
+    for _ in range(60):
         seen.page.keyboard.press("Tab")
         reached.add(seen.value("document.activeElement.id"))
     assert {"f-module", "f-stride-H", "f-bias", "previous", "play", "next", "slider", "input", "output"} <= reached
+    assert {"solve", "solve-transposed", "copy", "program"} <= reached
 
 
 def test_the_slider_and_its_buttons_go_through_the_outputs(conv, open_page):
@@ -192,23 +162,14 @@ def test_the_slider_and_its_buttons_go_through_the_outputs(conv, open_page):
     assert seen.text("#where") == "output[9,9]"
     assert seen.text("#live") == seen.text("#formula")
     assert seen.page.get_attribute("#live", "aria-live") == "polite"
-    require_quiet(seen)
-
-
-def change(seen, **fields):
-    for name, value in fields.items():
-        selector = f"#f-{name.replace('__', '-')}"
-        if seen.value(f"document.querySelector('{selector}').tagName") == "SELECT":
-            seen.page.select_option(selector, value)
-        else:
-            seen.page.fill(selector, str(value))
+    seen.require_quiet()
 
 
 def test_changed_parameters_are_computed_in_the_page(conv, open_page):
     seen = open_page(page_html(conv.explained()))
-    change(seen, module="Conv2d", in_channels=4, out_channels=2, groups=2)
-    change(seen, kernel_size__W=2, stride__H=1, padding__W=2, dilation__W=2)
-    change(seen, input_sizes__H=6, input_sizes__W=8, padding_mode="reflect")
+    seen.change(module="Conv2d", in_channels=4, out_channels=2, groups=2)
+    seen.change(kernel_size__W=2, stride__H=1, padding__W=2, dilation__W=2)
+    seen.change(input_sizes__H=6, input_sizes__W=8, padding_mode="reflect")
     text = "Conv2d(4, 2, (3, 2), stride=(1, 2), padding=(1, 2), dilation=(1, 2), groups=2, padding_mode='reflect')"
     assert seen.text("#module") == text
     explanation = conv.explained(text, "6x8")
@@ -221,24 +182,24 @@ def test_changed_parameters_are_computed_in_the_page(conv, open_page):
     assert seen.text("#where").startswith("input[0,")
     seen.page.uncheck("#f-bias")
     assert seen.text("#module").endswith("bias=False, padding_mode='reflect')")
-    require_quiet(seen)
+    seen.require_quiet()
 
 
 def test_one_axis_same_padding_and_output_padding(conv, open_page):
     seen = open_page(page_html(conv.explained("Conv1d(1, 1, 4)", "7")))
-    change(seen, padding_word="same")
+    seen.change(padding_word="same")
     assert seen.text("#shape") == "7 → 7"
     assert seen.numbers("output") == conv.explained("Conv1d(1, 1, 4, padding='same')", "7").output[0].tolist()
     assert not seen.page.is_visible("#f-stride-H")
-    change(seen, module="ConvTranspose1d", stride__W=3, output_padding__W=2)
+    seen.change(module="ConvTranspose1d", stride__W=3, output_padding__W=2)
     explanation = conv.explained("ConvTranspose1d(1, 1, 4, stride=3, output_padding=2)", "7")
     assert seen.numbers("scatter")[0] == explanation.views[0].arrays["uncropped"][0, 0, :16].tolist()
-    require_quiet(seen)
+    seen.require_quiet()
 
 
 def test_what_does_not_fit_together_is_refused_with_the_rule_and_the_nearest(conv, open_page):
     seen = open_page(page_html(conv.explained()))
-    change(seen, output_padding__H=5)
+    seen.change(output_padding__H=5)
     message = seen.text("#refused")
     assert "output_padding (=5) must be smaller than stride (=2) or dilation (=1) along H" in message
     assert f"Nearest: {DEFAULT} of 5×5" in message
@@ -246,18 +207,18 @@ def test_what_does_not_fit_together_is_refused_with_the_rule_and_the_nearest(con
     seen.page.click("#nearest")
     assert not seen.page.is_visible("#refused")
     assert seen.page.input_value("#f-output_padding-H") == "1"
-    change(seen, stride__W="")
+    seen.change(stride__W="")
     assert "stride along W: expected a whole number" in seen.text("#refused")
     assert seen.page.get_attribute("#f-stride-W", "aria-invalid") == "true"
-    change(seen, stride__W=2, out_channels=300_000)
+    seen.change(stride__W=2, out_channels=300_000)
     assert "an output of 30,000,000 numbers is too large to explain: expected at most 20,000,000" in seen.text(
         "#refused"
     )
-    change(seen, module="Conv2d", out_channels=1, padding_word="same")
+    seen.change(module="Conv2d", out_channels=1, padding_word="same")
     assert "padding='same' needs stride=1" in seen.text("#refused")
     seen.page.click("#nearest")
     assert seen.text("#module") == "Conv2d(1, 1, 3, padding='same')"
-    require_quiet(seen)
+    seen.require_quiet()
 
 
 def test_a_large_problem_is_small_as_a_file_and_quick_to_step_through(conv, open_page):
@@ -270,7 +231,7 @@ def test_a_large_problem_is_small_as_a_file_and_quick_to_step_through(conv, open
     assert seen.text("#where") == "output[1,0,1]"
     assert seen.numbers("output") == explanation.output[1, :14, :16].tolist()
     assert seen.page.locator(".cell").count() < 2500
-    require_quiet(seen)
+    seen.require_quiet()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -278,6 +239,14 @@ def test_a_large_problem_is_small_as_a_file_and_quick_to_step_through(conv, open
 def test_it_fits_its_window_in_light_and_dark(conv, open_page, scheme, width):
     seen = open_page(page_html(conv.explained()), color_scheme=scheme, viewport={"width": width, "height": 800})
     assert seen.value("document.documentElement.scrollWidth") == width
+    tables = seen.value("[...document.querySelectorAll('.scrolled')].map((e) => [e.scrollWidth, e.clientWidth])")
+    assert tables
+    assert all(content <= place for content, place in tables)
+    levels = [
+        int(level) for level in seen.value("[...document.querySelectorAll('h1, h2, h3')].map((e) => e.tagName[1])")
+    ]
+    assert levels[0] == 1
+    assert all(below <= above + 1 for above, below in itertools.pairwise(levels))
     contrasts = seen.value(CONTRASTS)
     assert len(contrasts) > 5
     assert min(contrasts.values()) >= 4.5, contrasts
@@ -285,7 +254,7 @@ def test_it_fits_its_window_in_light_and_dark(conv, open_page, scheme, width):
     assert (sum(map(int, re.findall(r"\d+", background))) > 384) == (scheme == "light")
     seen.page.emulate_media(color_scheme="dark" if scheme == "light" else "light")
     assert seen.value("getComputedStyle(document.body).backgroundColor") != background
-    require_quiet(seen)
+    seen.require_quiet()
 
 
 def test_a_narrow_window_shows_the_marked_part_of_a_wide_plane(conv, open_page):
@@ -313,7 +282,7 @@ CONTRASTS = """() => {
   };
   const found = {};
   const selectors = ["body", ".hint", "label", ".label", ".cell", ".chosen", ".related", ".border", ".zero"];
-  for (const selector of [...selectors, "#formula", "button"]) {
+  for (const selector of [...selectors, "#formula", "button", "#program", ".facts td", "[aria-current] td", ".solutions td"]) {
     const element = document.querySelector(selector);
     const a = light(numbers(getComputedStyle(element).color)), b = light(behind(element));
     found[selector] = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
@@ -324,16 +293,14 @@ CONTRASTS = """() => {
 
 def test_text_that_looks_like_markup_stays_text(conv, open_page):
     hostile = "</title></script><script>window.broken = 1</script><img src=x onerror='window.broken = 1'>"
-    explanation = conv.explained()
-    way = dataclasses.replace(explanation.overlap.ways[0], text=hostile)
-    overlap = dataclasses.replace(explanation.overlap, ways=(way,))
-    html = page_html(dataclasses.replace(explanation, text=hostile, overlap=overlap, torch_version=hostile))
+    html = page_html(dataclasses.replace(conv.explained(), text=hostile, torch_version=hostile))
     assert hostile not in html
     seen = open_page(html)
-    assert hostile in seen.text("#overlap-text")
     assert hostile in compared(seen)
+    seen.page.fill("#solve", hostile)
+    assert f"these are not two sizes: found {hostile}; expected" in seen.text("#solutions")
     assert seen.value("window.broken") is None
-    require_quiet(seen)
+    seen.require_quiet()
 
 
 IMAGE = '<img src="http://127.0.0.1:9/picture.png">'
@@ -346,7 +313,7 @@ def test_the_policy_refuses_what_is_not_the_page_s_own(conv, open_page):
         assert seen.value("window.broken") is None
         assert any("Content Security Policy" in said for said in seen.said), foreign
         with pytest.raises(AssertionError):
-            require_quiet(seen)
+            seen.require_quiet()
 
 
 def test_a_request_is_noticed(conv, open_page):
@@ -354,7 +321,7 @@ def test_a_request_is_noticed(conv, open_page):
     seen = open_page(re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html))
     assert "http://127.0.0.1:9/picture.png" in seen.requests
     with pytest.raises(AssertionError):
-        require_quiet(seen)
+        seen.require_quiet()
 
 
 def test_an_error_of_a_script_is_noticed(conv, open_page):
@@ -362,4 +329,4 @@ def test_an_error_of_a_script_is_noticed(conv, open_page):
     seen = open_page(html.replace('<ul class="legend">', "").replace('id="slider"', 'id="slide"'))
     assert any("null" in said for said in seen.said)
     with pytest.raises(AssertionError):
-        require_quiet(seen)
+        seen.require_quiet()

@@ -1,6 +1,5 @@
 // The page: one state, one way to draw it, and the events that change it.
 
-const byId = (name) => document.getElementById(name);
 const FACTS = JSON.parse(byId("facts").textContent);
 const STEP_MS = 700;
 
@@ -76,6 +75,8 @@ function draw(held = null) {
   const text = formulaText(model, focus);
   byId("formula").textContent = text;
   if (!state.over) byId("live").textContent = text;
+  const rule = focus.plane === "output" ? ruleLines(model, [focus.row, focus.column]) : [];
+  byId("rule").replaceChildren(...rule.map((line, i) => element("p", { className: i ? "numbers" : "hint", text: line })));
   byId("where").textContent = placeName(model.problem, focus.plane, focus.channel, focus.row, focus.column);
   const index = (focus.channel * model.output[0] + focus.row) * model.output[1] + focus.column;
   if (focus.plane === "output") byId("slider").value = index;
@@ -113,46 +114,12 @@ function drawProblem() {
     byId(`${name}-channel`).max = count - 1;
     byId(`${name}-label`).hidden = count === 1;
   }
-  drawSize();
+  drawSize(model);
   makeViews();
-  drawOverlapText();
-}
-
-// What is said about the axes: one text for both where they differ in nothing but the letter.
-function perAxis(problem, text) {
-  const texts = [0, 1].slice(2 - numAxes(problem)).map((axis) => ["HW"[axis], text(axis)]);
-  const alike = texts.length > 1 && texts[0][1].replaceAll("H", "W") === texts[1][1];
-  return (alike ? [["H and W", texts[0][1]]] : texts).filter(([, said]) => said);
-}
-
-function drawSize() {
-  const { model } = state, { problem } = model, transposed = isTransposed(problem);
-  const paragraph = (className, text) => element("p", { className, text });
-  const sizes = perAxis(problem, (axis) => Object.values(sizeFormula(problem, axis)).join(" = "));
-  const unread = perAxis(problem, (axis) => {
-    const found = range(problem.input_sizes[axis]).filter((i) => !model.axes[axis].reach[i].length);
-    return found.slice(0, 12).join(", ") + (found.length > 12 ? " …" : "");
-  });
-  const verb = transposed ? "go into no output" : "are never read";
-  const shared = transposed ? perAxis(problem, (axis) => (problem.stride[axis] > 1 ? sharedText(problem, axis) : "")) : [];
-  byId("size").replaceChildren(
-    ...sizes.map(([letters, text]) => paragraph("numbers", `${letters} → ${text}`)),
-    ...unread.map(([letters, list]) => paragraph("", `Along ${letters}, the input elements ${list} ${verb}.`)),
-    ...shared.map(([letters, text]) => paragraph("", `Along ${letters}, ${text}`)),
-  );
-}
-
-// Which sizes a convolution maps to this input's, and what output_padding says about it.
-function sharedText(problem, axis) {
-  const size = outputSize(problem, axis), more = problem.output_padding[axis], smallest = size - more;
-  const shared = range(problem.stride[axis])
-    .filter((i) => smallest + i > 0)
-    .map((i) => `${i} → ${smallest + i}${i === more ? " (this one)" : ""}`);
-  const kept = more ? ` The last ${more === 1 ? "one is" : `${more} are`} computed, not filled with zeros.` : "";
-  return (
-    `the convolution with these numbers maps several sizes to ${problem.input_sizes[axis]}; ` +
-    `output_padding picks one: ${shared.join(", ")}.${kept}`
-  );
+  drawOverlapText(problem, take);
+  drawCost(model);
+  drawProgram(problem);
+  solver.follow(problem);
 }
 
 const VIEW_TEXTS = {
@@ -190,21 +157,6 @@ function makeViews() {
   byId("views").replaceChildren(...parts);
 }
 
-function drawOverlapText() {
-  const { problem } = state.model, lines = [];
-  for (const [letters, why] of perAxis(problem, (axis) => overlapReason(problem, axis))) {
-    lines.push(element("p", { text: `${letters}: ${why}` }));
-  }
-  const score = overlapScore(problem), rounded = Number(score.toFixed(3));
-  const meaning = score === 0 ? "even" : score === 1 ? "some places are left out altogether" : "a checkerboard";
-  lines.push(element("p", { text: `Score ${rounded}, far from the border: ${meaning} (1 − smallest / largest count).` }));
-  if (state.model.problem === FACTS.problem && FACTS.ways.length) {
-    lines.push(element("p", { text: "Nearest parameters without the pattern, with the same output size:" }));
-    lines.push(element("ul", {}, ...FACTS.ways.map((way) => element("li", { className: "numbers", text: way }))));
-  }
-  byId("overlap-text").replaceChildren(...lines);
-}
-
 // --- a problem from the form ---------------------------------------------------------------------------------------------
 
 function changed(problem, message) {
@@ -214,7 +166,7 @@ function changed(problem, message) {
   const broken = brokenRule(problem);
   if (broken) return refuse(broken, nearestProblem(problem));
   const large = tooLarge(problem);
-  if (large) return refuse(`${large}; fewer channels or a smaller input show the same`, nearestSmaller(problem));
+  if (large) return refuse(`${large}; smaller numbers show the same`, nearestSmaller(problem));
   return accept(problem);
 }
 
@@ -229,6 +181,13 @@ function accept(problem) {
   byId("checked").textContent = "computed in this page";
 }
 
+// Put a problem into the form, as if it were typed; returns what is said against it, or nothing.
+function take(problem) {
+  form.write(problem);
+  changed(...form.read());
+  return byId("refused").hidden ? "" : byId("refused").firstChild.textContent;
+}
+
 // What does not fit together, by the rule with the numbers; the pictures stay as they were.
 function refuse(message, near = null) {
   pause();
@@ -237,10 +196,7 @@ function refuse(message, near = null) {
   if (near) {
     const button = element("button", { type: "button", id: "nearest", text: "take it" });
     const use = withPaddingWord(near);
-    button.addEventListener("click", () => {
-      form.write(use);
-      changed(...form.read());
-    });
+    button.addEventListener("click", () => take(use));
     box.append(element("p", { text: `Nearest: ${problemText(near)} of ${sizeText(near, near.input_sizes)} ` }, button));
   }
   box.hidden = false;
@@ -279,7 +235,7 @@ function move([down, across]) {
   const { problem, output } = state.model, size = plane === "input" ? problem.input_sizes : output;
   // On the other plane than the chosen cell's, the keys begin in its middle.
   const middle = { plane, channel: state.shown[plane], row: size[0] >> 1, column: size[1] >> 1 };
-  const from = state.focus.plane === plane ? state.focus : middle;
+  const shown = state.over ?? state.focus, from = shown.plane === plane ? shown : middle;
   const held = (at, count) => Math.max(0, Math.min(count - 1, at));
   choose({ ...from, row: held(from.row + down, size[0]), column: held(from.column + across, size[1]) });
 }
@@ -288,7 +244,8 @@ document.addEventListener("keydown", (event) => {
   const { target } = event, button = target.closest("button");
   const typing = target.closest("input, select") && (target.type !== "range" || event.key in ARROWS);
   if (event.key === "Escape") { pause(); pin(false); choose(state.focus); return; }
-  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  // A text that scrolls keeps its keys.
+  if (typing || target.closest("#program") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key in ARROWS) move(ARROWS[event.key]);
   else if (event.key === " " && !button) play();
   else if (event.key === "Enter" && !button) { pause(); choose(state.over ?? state.focus); pin(true); }
@@ -343,6 +300,7 @@ function compareWithPython(model, index = 0, total = 0) {
 }
 
 const form = new Form(byId("form"), changed);
+const solver = new Solver(byId("solver"), take);
 form.write(FACTS.problem);
 state.shown.input = FACTS.input[0];
 drawProblem();

@@ -4,6 +4,8 @@
 // which compare them with Python's. Legend: C input channels and O output channels of one group, H W input, K L kernel, P Q output.
 
 const INPUT = "input", PADDING = "padding", INSERTED = "inserted";
+// What the row of a problem of one axis has along the axis that it lacks.
+const NEUTRAL = { kernel_size: 1, stride: 1, padding: 0, dilation: 1, output_padding: 0, input_sizes: 1 };
 
 const isTransposed = (problem) => problem.module.includes("Transpose");
 const numAxes = (problem) => (problem.module.endsWith("1d") ? 1 : 2);
@@ -85,11 +87,14 @@ function makeAxis(problem, axis) {
 
 // --- the numbers ---------------------------------------------------------------------------------------------------------
 
+// How far the first number of the next channel is along, and after how many biases the count begins anew.
+const CHANNEL_STEP = 5, OTHER_CHANNEL_STEP = 7, BIASES = 9;
+
 const span = (columns) => (columns % 9 ? 9 : 8);
 
 function inputValue(problem, channel, row, column) {
   const width = problem.input_sizes[1];
-  return (5 * channel + width * row + column) % span(width) + 1;
+  return (CHANNEL_STEP * channel + width * row + column) % span(width) + 1;
 }
 
 // The weight between an input and an output channel of one group.
@@ -97,10 +102,10 @@ function weightValue(problem, channel, output, k, l) {
   const inputs = problem.in_channels / problem.groups, outputs = problem.out_channels / problem.groups;
   const [a, b] = isTransposed(problem) ? [channel, output % outputs] : [output, channel % inputs];
   const width = problem.kernel_size[1];
-  return (5 * a + 7 * b + width * k + l) % span(width) + 1;
+  return (CHANNEL_STEP * a + OTHER_CHANNEL_STEP * b + width * k + l) % span(width) + 1;
 }
 
-const biasValue = (problem, output) => (problem.bias ? output % 9 : 0);
+const biasValue = (problem, output) => (problem.bias ? output % BIASES : 0);
 
 // --- the model: a problem with its axes, and everything that can be asked about it ---------------------------------------
 
@@ -173,28 +178,4 @@ function pixelEffects(model, channel, row, column) {
     }
   }
   return effects;
-}
-
-// --- overlap -------------------------------------------------------------------------------------------------------------
-
-// How often an output of a transposed convolution is written; of a convolution, how often an input is read.
-function overlapCount(model, row, column) {
-  const along = (axis, i) =>
-    isTransposed(model.problem)
-      ? model.axes[axis].taps[i].filter((tap) => tap.kind === INPUT).length
-      : model.axes[axis].reach[i].length;
-  return along(0, row) * along(1, column);
-}
-
-// How many taps meet an output of each phase, far from the border.
-function phaseCounts(problem, axis) {
-  const counts = range(problem.stride[axis]).map(() => 0);
-  for (const tap of range(problem.kernel_size[axis])) counts[(tap * problem.dilation[axis]) % counts.length] += 1;
-  return counts;
-}
-
-function overlapScore(problem) {
-  const phases = [0, 1].slice(2 - numAxes(problem)).map((axis) => phaseCounts(problem, axis));
-  const product = (pick) => phases.reduce((total, counts) => total * pick(...counts), 1);
-  return 1 - product(Math.min) / product(Math.max);
 }

@@ -6,7 +6,6 @@ const PAIRS = [
   ["kernel_size", "kernel"], ["stride", "stride"], ["padding", "padding"], ["dilation", "dilation"],
   ["output_padding", "output_padding"], ["input_sizes", "input size"],
 ];
-const NEUTRAL = { kernel_size: 1, stride: 1, padding: 0, dilation: 1, output_padding: 0, input_sizes: 1 };
 
 class Form {
   // changed: called with a problem, or with null and the message about a field that is not a whole number.

@@ -2,6 +2,8 @@
 
 const MOST_ROWS = 14, MOST_COLUMNS = 16;
 
+const byId = (name) => document.getElementById(name);
+
 function element(name, { text, className, ...attributes } = {}, ...children) {
   const made = document.createElement(name);
   if (text !== undefined) made.textContent = text;
@@ -31,8 +33,18 @@ class Grid {
       const cell = event.target.closest(".cell");
       if (cell) act(Number(cell.dataset.row), Number(cell.dataset.column));
     };
-    this.body.addEventListener("pointerover", (event) => event.pointerType !== "touch" && placed(event, over));
-    this.body.addEventListener("pointerleave", leave);
+    // A pointer that rests while the numbers change under it points at nothing new: the keys may move on.
+    let place = "";
+    this.body.addEventListener("pointermove", (event) => {
+      if (event.pointerType === "touch") return;
+      placed(event, (row, column) => {
+        if (place !== (place = `${row},${column}`)) over(row, column);
+      });
+    });
+    this.body.addEventListener("pointerleave", () => {
+      place = "";
+      leave();
+    });
     this.body.addEventListener("click", (event) => placed(event, pick));
   }
 

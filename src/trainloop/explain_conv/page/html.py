@@ -21,8 +21,11 @@ from trainloop.errors import UsageError
 from trainloop.explain_conv.as_json import plain
 from trainloop.explain_conv.explanation import Array, Explanation
 
-SCRIPTS = ("arithmetic.js", "views.js", "rules.js", "grid.js", "form.js", "pictures.js", "app.js")
-"""in the order in which they are put into the page; the first three compute and draw nothing"""
+COMPUTING = ("arithmetic.js", "views.js", "rules.js", "overlap.js", "cost.js", "code.js", "solver.js", "words.js")
+"""scripts that compute and draw nothing"""
+DRAWING = ("grid.js", "form.js", "pictures.js", "texts.js", "asking.js", "app.js")
+SCRIPTS = (*COMPUTING, *DRAWING)
+"""in the order in which they are put into the page"""
 MOST_ALONG_AXIS = 4096
 """elements of an axis that the page lists taps for, as in ``rules.js``"""
 WEIGHTS_OF_SUM = 997
@@ -70,7 +73,6 @@ def _facts(explanation: Explanation) -> dict[str, object]:
         "weighted_sum": weighted_sum(explanation.output),
         "same": explanation.same,
         "torch_version": explanation.torch_version,
-        "ways": [way.text for way in explanation.overlap.ways],
     }
 
 

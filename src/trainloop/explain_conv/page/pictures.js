@@ -79,13 +79,8 @@ function formulaText(model, focus) {
     const products = read.slice(0, MOST_PRODUCTS_SHOWN).map((term) => `${term.value}·${term.weight}`);
     if (read.length > products.length) products.push(`… (${read.length - products.length} more products)`);
     const bias = problem.bias ? [`${biasValue(problem, channel)} (bias)`] : [];
-    const kinds = [["padding", "on padding"], ["inserted", "on a zero between"]].map(([kind, words]) => {
-      const count = terms.filter((term) => term.kind === kind && !term.source).length;
-      return count ? `, ${count} ${words}` : "";
-    });
     const sums = [...products, ...bias].join(" + ") || "0";
-    const taps = `${terms.length} taps: ${read.length} meet an input element${kinds.join("")}`;
-    return `${name} = ${sums} = ${cellValue(model, channel, row, column)} (${taps})`;
+    return `${name} = ${sums} = ${cellValue(model, channel, row, column)} (${tapsText(terms)})`;
   }
   const effects = pixelEffects(model, channel, row, column), value = inputValue(problem, channel, row, column);
   const goes = effects.slice(0, MOST_PRODUCTS_SHOWN).map((effect) => {

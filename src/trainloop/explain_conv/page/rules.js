@@ -166,16 +166,25 @@ function tooLarge(problem) {
 // A problem that is too large with its largest numbers halved until it is not; null where that leads nowhere.
 function nearestSmaller(problem) {
   let smaller = problem;
-  while (tooLarge(smaller)) {
-    const { groups, input_sizes: sizes } = smaller, names = ["in_channels", "out_channels"];
-    const numbers = [...names.map((name) => smaller[name] / groups), ...sizes];
-    const largest = numbers.indexOf(Math.max(...numbers)), half = numbers[largest] >> 1;
-    if (half < 1) return null;
-    if (largest < 2) smaller = { ...smaller, [names[largest]]: groups * half };
-    else smaller = { ...smaller, input_sizes: sizes.map((size, axis) => (axis === largest - 2 ? half : size)) };
-    if (brokenRule(smaller)) return null;
-  }
+  while (smaller && tooLarge(smaller)) smaller = halvedProblems(smaller).find((other) => !brokenRule(other)) ?? null;
   return smaller;
+}
+
+// The problem with one number halved, the largest number first. Channels are halved for each group, so the groups stay; numbers
+// of an axis along every axis that has the largest.
+function halvedProblems(problem) {
+  const { groups } = problem;
+  const channels = ["in_channels", "out_channels"].map((name) => {
+    const number = Math.floor(problem[name] / groups);
+    return { number, halved: { ...problem, [name]: groups * Math.floor(number / 2) } };
+  });
+  const pairs = ["input_sizes", "kernel_size", ...(problem.padding_word ? [] : ["padding"])].map((name) => {
+    const largest = Math.max(...problem[name]);
+    const half = problem[name].map((number) => (number === largest ? Math.floor(number / 2) : number));
+    return { number: largest, halved: { ...problem, [name]: half, ...(name === "padding" ? { padding_after: half } : {}) } };
+  });
+  const able = [...channels, ...pairs].filter(({ number }) => number > 1);
+  return able.sort((one, other) => other.number - one.number).map(({ halved }) => halved);
 }
 
 // The problem that is one number away (beside those that are too small, or too large an output_padding) and fits; or null.
@@ -234,26 +243,3 @@ function problemText(problem) {
 }
 
 const sizeText = (problem, sizes) => own(problem, sizes).join("×");
-
-// Why outputs are written (of a convolution: inputs read) as often as they are.
-function overlapReason(problem, axis) {
-  const kernel = problem.kernel_size[axis], stride = problem.stride[axis], dilation = problem.dilation[axis];
-  const [what, verb] = isTransposed(problem) ? ["output is written", "written"] : ["input is read", "read"];
-  const times = (count) => ["never", "once", "twice"][count] ?? `${count} times`;
-  const divisor = (a, b) => (b ? divisor(b, a % b) : a);
-  if (stride === 1) return kernel > 1 ? `stride 1: every ${what} by all ${kernel} taps` : `stride 1: every ${what} once`;
-  const shared = divisor(stride, dilation);
-  if (shared > 1) {
-    const ordinal = { 2: "second", 3: "third" }[shared] ?? `${shared}th`;
-    return (
-      `stride ${stride} and dilation ${dilation} are both multiples of ${shared}: the taps lie on every ` +
-      `${ordinal} place only, and the places between are never ${verb}`
-    );
-  }
-  const whole = Math.floor(kernel / stride), rest = kernel % stride, others = stride - rest;
-  if (!rest) return `kernel ${kernel} = ${whole}·stride ${stride}: every ${what} ${times(whole)}`;
-  return (
-    `kernel ${kernel} = ${whole}·${stride} + ${rest}: of every ${stride} places ${rest} ${rest === 1 ? "is" : "are"} ${verb} ` +
-    `${times(whole + 1)}, ${others} ${times(whole)}`
-  );
-}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 from rich.text import Text
 
-from trainloop.explain_conv.explanation import Axis, Cost, Explanation, Phases, Term, Way
+from trainloop.explain_conv.explanation import Explanation, Term
 from trainloop.explain_conv.screen.grids import cell_grids, overlap_grid, pixel_grids
 from trainloop.explain_conv.screen.layout import heading, paragraph, side_by_side, table
 from trainloop.explain_conv.screen.rule import rule_lines
@@ -15,18 +14,20 @@ from trainloop.explain_conv.screen.views import view_lines
 from trainloop.explain_conv.screen.words import (
     MOST_TERMS,
     checked_text,
+    cost_facts,
+    distinct_axes,
     head,
     named_place,
+    overlap_texts,
     pixel_text,
     place_text,
+    score_text,
     size_notes,
     sum_text,
     taps_text,
     term_source,
-    times,
+    way_text,
 )
-from trainloop.report.format import count
-from trainloop.report.format import size as bytes_text
 
 Lines = Iterator[Text]
 MOST_EFFECTS = 12
@@ -53,19 +54,11 @@ def page(explanation: Explanation, width: int) -> list[Text]:
 
 def _size(explanation: Explanation, width: int) -> Lines:
     yield from heading("1 The size", width)
-    for names, axis in _distinct_axes(explanation):
+    for names, axis in distinct_axes(explanation):
         yield from paragraph(f"{names} → {axis.size.symbols}", width, indent=6, first="  ")
         yield from paragraph(f"= {axis.size.numbers}", width, indent=6, first="      ")
         for note in size_notes(explanation, axis, names):
             yield from paragraph(note, width)
-
-
-def _distinct_axes(explanation: Explanation) -> list[tuple[str, Axis]]:
-    """Return the module's own axes with their names; both in one where their arithmetic is the same."""
-    own = [explanation.axes[axis] for axis in explanation.problem.axes]
-    if len(own) == 2 and own[0].size.numbers == own[1].size.numbers:
-        return [("H and W", own[0])]
-    return [(axis.name, axis) for axis in own]
 
 
 def _cell(explanation: Explanation, width: int) -> Lines:
@@ -138,87 +131,16 @@ def _overlap(explanation: Explanation, width: int) -> Lines:
     what = "How often each output is written" if transposed else "How often each input is read"
     yield from heading(f"4 Overlap: {what.lower()}", width)
     yield from side_by_side([overlap_grid(explanation, width - 2)], width)
-    by_text: dict[str, list[str]] = {}
-    for phases in overlap.phases:
-        counts = " ".join(map(str, phases.counts))
-        far = f" (far from the border: {counts}, over and over)" if phases.stride > 1 else ""
-        by_text.setdefault(f"{phases.why}{far}", []).append(phases.axis)
-    for text, axes in by_text.items():
-        yield from paragraph(f"{' and '.join(axes)}: {text}", width, indent=4, first="  ")
-    yield from paragraph(f"score {overlap.score:.2f}: {_score_text(explanation)}", width, style="bold")
+    for text in overlap_texts(explanation):
+        yield from paragraph(text, width, indent=4, first="  ")
+    yield from paragraph(f"score {overlap.score:.2f}: {score_text(explanation)}", width, style="bold")
     if overlap.ways:
         yield from paragraph("Nearest parameters without the pattern, with the same output size:", width)
         for way in overlap.ways:
-            yield from paragraph(f"{way.text}   ({_way_changes(way)})", width, indent=8, first="    ")
-
-
-def _score_text(explanation: Explanation) -> str:
-    phases = explanation.overlap.phases
-    least, most = (math.prod(pick(one.counts) for one in phases) for pick in (min, max))
-    fewest, often = _times(phases, min), _times(phases, max)
-    made = "written" if explanation.problem.transposed else "read"
-    if least == most:
-        return f"even: far from the border each is {made} {often}; no checkerboard"
-    if least == 0:
-        return f"some are never {made}, others {often}: holes"
-    uneven = [one for one in phases if not one.even]
-    pattern = "a checkerboard" if len(uneven) == 2 else "stripes" if len(phases) == 2 else "a pattern"
-    other = "" if explanation.problem.transposed else " (its gradient has the pattern, its output has not)"
-    return f"{pattern}: {fewest} to {often}, 1 − {least}/{most}{other}"
-
-
-def _times(phases: Sequence[Phases], pick: Callable[[Sequence[int]], int]) -> str:
-    """Return how often, of two axes as a product: ``2·2 = 4 times``."""
-    factors = [pick(one.counts) for one in phases]
-    total = math.prod(factors)
-    if total == 1:
-        return "once"
-    return f"{'·'.join(map(str, factors))} = {total} times" if len(factors) > 1 else f"{total} times"
-
-
-def _way_changes(way: Way) -> str:
-    return ", ".join(f"{name} {_pair(old)} → {_pair(new)}" for name, (old, new) in way.changed.items())
-
-
-def _pair(numbers: tuple[int, ...]) -> str:
-    return str(numbers[0]) if len(set(numbers)) == 1 else times(numbers)
+            yield from paragraph(way_text(way), width, indent=8, first="    ")
 
 
 def _cost(explanation: Explanation, width: int) -> Lines:
-    cost = explanation.cost
     yield from heading("5 What it costs, an image", width)
-    for name, text in _cost_facts(explanation, cost).items():
+    for name, text in cost_facts(explanation).items():
         yield from paragraph(text, width, indent=18, first=f"  {name}")
-
-
-def _cost_facts(explanation: Explanation, cost: Cost) -> dict[str, str]:
-    problem = explanation.problem
-    wasted = cost.products - cost.useful
-    where = "are cut off again" if problem.transposed else "are with padding"
-    products = f"{count(cost.products)}" + (
-        f", of which {count(wasted)} {where} ({count(cost.useful)} without them)" if wasted else ""
-    )
-    facts = {"products": products}
-    if problem.transposed:
-        facts["zero_insert"] = (
-            f"{count(cost.zero_insert_products)} products if the spread input is convolved, "
-            f"{count(cost.zero_insert_products - cost.useful)} of them with a zero"
-        )
-    biases = f" + {count(cost.biases)} biases" if cost.biases > 1 else " + 1 bias" if cost.biases else ""
-    facts["parameters"] = f"{count(cost.weights + cost.biases)}: {count(cost.weights)} weights{biases}"
-    rows, columns = cost.columns
-    groups = f", {problem.groups} times" if problem.groups > 1 else ""
-    facts["im2col"] = (
-        f"{count(rows)} × {count(columns)} numbers{groups}: {bytes_text(cost.columns_bytes)} in float32, beside "
-        f"{bytes_text(cost.input_bytes)} of input and {bytes_text(cost.output_bytes)} of output"
-    )
-    if cost.kind != "dense":
-        facts["groups"] = (
-            f"{cost.kind}, {problem.groups} groups: 1/{problem.groups} of the {count(cost.dense_products)} products that it "
-            "would take without"
-        )
-    if max(problem.dilation) > 1:
-        reach = [d * (k - 1) + 1 for k, d in zip(problem.kernel_size, problem.dilation, strict=True)]
-        own = problem.own(tuple(reach))
-        facts["dilation"] = f"a window of {times(own)} at the cost of {times(problem.own(problem.kernel_size))} taps"
-    return facts

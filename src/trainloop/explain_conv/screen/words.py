@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 from trainloop.explain_conv.axis import INPUT, INSERTED, PADDING
-from trainloop.explain_conv.explanation import Axis, Cell, Explanation, Pixel, Size, Term
+from trainloop.explain_conv.explanation import Axis, Cell, Explanation, Phases, Pixel, Term, Way
+from trainloop.report.format import count
+from trainloop.report.format import size as bytes_text
 
 MOST_TERMS = 12
 """of a sum that is written out"""
@@ -51,6 +54,14 @@ def checked_text(explanation: Explanation) -> str:
     return f"checked against torch {explanation.torch_version}: same ({names})"
 
 
+def distinct_axes(explanation: Explanation) -> list[tuple[str, Axis]]:
+    """Return the module's own axes with their names; both in one where their arithmetic is the same."""
+    own = [explanation.axes[axis] for axis in explanation.problem.axes]
+    if len(own) == 2 and own[0].size.numbers == own[1].size.numbers:
+        return [("H and W", own[0])]
+    return [(axis.name, axis) for axis in own]
+
+
 def size_notes(explanation: Explanation, axis: Axis, names: str) -> list[str]:
     """Return what is to be said of the size along an axis.
 
@@ -66,7 +77,7 @@ def size_notes(explanation: Explanation, axis: Axis, names: str) -> list[str]:
     before, after = (pair["HW".index(axis.name)] for pair in _paddings(explanation))
     if before != after:
         notes.append(
-            f"a = {before} before and b = {after} behind: of {before + after}, padding='same' puts the odd one behind, as torch does."
+            f"a = {before} before and b = {after} behind: padding='same' puts the odd one of them behind, as torch does."
         )
     if size.never_read:
         notes.append(
@@ -112,7 +123,7 @@ def _shared_notes(explanation: Explanation, axis: Axis, *, both: bool) -> list[s
             f"numbers leads from {axis.output_size} back to {back}, not to {axis.input_size}."
         )
     if more:
-        notes.append(_extra_note(explanation, axis, more, both=both))
+        notes.append(_extra_note(explanation, axis, len(size.extra), both=both))
     return notes
 
 
@@ -135,9 +146,12 @@ def _extra_note(explanation: Explanation, axis: Axis, more: int, *, both: bool) 
             f"{row} {first} is {shown}"
         )
     empty = [first + index for index in range(more) if index not in written]
+    reached = [first + index for index in written]
+    some = f"{row} {told} is computed" if len(reached) == 1 else f"{row}s {_indices(reached)} are computed"
+    rest = f"{row}{'s' if len(empty) > 1 else ''} {_indices(empty)}"
     return (
-        f"output_padding keeps the {which}{'; both alike' if both else ''}: {row} {first + written[0]} is computed, not "
-        f"filled with zeros ({shown}); no stamp reaches {row} {_indices(empty)}, where only the bias is left."
+        f"output_padding keeps the {which}{'; both alike' if both else ''}: {some}, not filled with zeros ({row} {told} is "
+        f"{shown}); no stamp reaches {rest}, where only the bias is left."
     )
 
 
@@ -204,6 +218,81 @@ def pixel_text(explanation: Explanation, pixel: Pixel) -> str:
     return f"{name} = {pixel.value} goes into {outputs} output{'s' if outputs > 1 else ''}{times_text}:"
 
 
-def size_lines(size: Size) -> tuple[str, str]:
-    """Return the formula, and the formula with numbers."""
-    return size.symbols, size.numbers
+def way_text(way: Way) -> str:
+    """Return other parameters, and in brackets what is different."""
+    changes = ", ".join(f"{name} {_number(old)} → {_number(new)}" for name, (old, new) in way.changed.items())
+    return f"{way.text}   ({changes})"
+
+
+def _number(numbers: Sequence[int]) -> str:
+    return str(numbers[0]) if len(set(numbers)) == 1 else times(numbers)
+
+
+def cost_facts(explanation: Explanation) -> dict[str, str]:
+    """Return what it costs, in a text for each name."""
+    problem, cost = explanation.problem, explanation.cost
+    wasted = cost.products - cost.useful
+    where = "are cut off again" if problem.transposed else "are with padding"
+    products = f"{count(cost.products)}" + (
+        f", of which {count(wasted)} {where} ({count(cost.useful)} without them)" if wasted else ""
+    )
+    facts = {"products": products}
+    if problem.transposed:
+        facts["zero_insert"] = (
+            f"{count(cost.zero_insert_products)} products if the spread input is convolved, "
+            f"{count(cost.zero_insert_products - cost.useful)} of them with a zero"
+        )
+    biases = f" + {count(cost.biases)} biases" if cost.biases > 1 else " + 1 bias" if cost.biases else ""
+    weights = f"{count(cost.weights)} weight{'s' if cost.weights > 1 else ''}"
+    facts["parameters"] = f"{count(cost.weights + cost.biases)}: {weights}{biases}"
+    rows, columns = cost.columns
+    groups = f", {problem.groups} times" if problem.groups > 1 else ""
+    facts["im2col"] = (
+        f"{count(rows)} × {count(columns)} numbers{groups}: {bytes_text(cost.columns_bytes)} in float32, beside "
+        f"{bytes_text(cost.input_bytes)} of input and {bytes_text(cost.output_bytes)} of output"
+    )
+    if cost.kind != "dense":
+        facts["groups"] = (
+            f"{cost.kind}, {problem.groups} groups: 1/{problem.groups} of the {count(cost.dense_products)} products that it "
+            "would take without"
+        )
+    if max(problem.dilation) > 1:
+        reach = [d * (k - 1) + 1 for k, d in zip(problem.kernel_size, problem.dilation, strict=True)]
+        own = problem.own(tuple(reach))
+        facts["dilation"] = f"a window of {times(own)} at the cost of {times(problem.own(problem.kernel_size))} taps"
+    return facts
+
+
+def overlap_texts(explanation: Explanation) -> list[str]:
+    """Return why outputs are written (of a convolution: inputs read) as often as they are, for each axis that differs."""
+    by_text: dict[str, list[str]] = {}
+    for phases in explanation.overlap.phases:
+        counts = " ".join(map(str, phases.counts))
+        far = f" (far from the border: {counts}, over and over)" if phases.stride > 1 else ""
+        by_text.setdefault(f"{phases.why}{far}", []).append(phases.axis)
+    return [f"{' and '.join(axes)}: {text}" for text, axes in by_text.items()]
+
+
+def score_text(explanation: Explanation) -> str:
+    """Return what the score of the overlap means, with its numbers."""
+    phases = explanation.overlap.phases
+    least, most = (math.prod(pick(one.counts) for one in phases) for pick in (min, max))
+    fewest, often = _how_often(phases, min), _how_often(phases, max)
+    made = "written" if explanation.problem.transposed else "read"
+    if least == most:
+        return f"even: far from the border each is {made} {often}; no checkerboard"
+    if least == 0:
+        return f"some are never {made}, others {often}: holes"
+    uneven = [one for one in phases if not one.even]
+    pattern = "a checkerboard" if len(uneven) == 2 else "stripes" if len(phases) == 2 else "a pattern"
+    other = "" if explanation.problem.transposed else " (its gradient has the pattern, its output has not)"
+    return f"{pattern}: {fewest} to {often}, 1 − {least}/{most}{other}"
+
+
+def _how_often(phases: Sequence[Phases], pick: Callable[[Sequence[int]], int]) -> str:
+    """Return how often, of two axes as a product: ``2·2 = 4 times``."""
+    factors = [pick(one.counts) for one in phases]
+    total = math.prod(factors)
+    if total == 1:
+        return "once"
+    return f"{'·'.join(map(str, factors))} = {total} times" if len(factors) > 1 else f"{total} times"
