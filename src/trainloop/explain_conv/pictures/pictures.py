@@ -50,7 +50,7 @@ def overlap(explanation: Explanation) -> Scene:
     why = dict.fromkeys(phases.why for phases in explanation.overlap.phases)
     score = f"score {explanation.overlap.score:.2f} (0 is even, 1 has holes)"
     frame = Frame(f"overlap: {score}", ((plane,),), (), " ".join(why))
-    return scene_of(explanation, [frame_part(frame, cell_size(explanation))])
+    return scene_of(explanation, [frame_part(frame, cell_size(explanation))], checked="counts")
 
 
 def animation(walk: Walk) -> Iterator[Scene]:

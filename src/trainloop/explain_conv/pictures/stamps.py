@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import string
+
 from torch import Tensor
 
-from trainloop.explain_conv.explanation import Cell, Explanation, View
+from trainloop.explain_conv.explanation import Cell, Explanation, Term, View
 from trainloop.explain_conv.pictures.planes import (
     CHOSEN,
     CUT,
@@ -20,7 +23,18 @@ from trainloop.explain_conv.pictures.planes import (
     Place,
     Plane,
 )
-from trainloop.explain_conv.pictures.windows import MOST_CHANNELS, channel_title, never_read, not_drawn
+from trainloop.explain_conv.pictures.windows import (
+    FIRST_PAIR,
+    MOST_CHANNELS,
+    OTHER_GROUP,
+    OTHER_OUTPUT,
+    SAME_GROUP,
+    channel_title,
+    never_read,
+    not_drawn,
+    weight_name,
+)
+from trainloop.explain_conv.problem import Problem
 from trainloop.explain_conv.screen.layout import window
 from trainloop.explain_conv.screen.words import named_place, sum_text
 
@@ -45,7 +59,8 @@ class StampFrames:
         problem = explanation.problem
         self._add_up(done)
         outputs = self._outputs_of(channel)
-        shown = window(problem.out_channels, MOST_CHANNELS, outputs[0])
+        first = explanation.cell.channel if explanation.cell.channel in outputs else outputs[0]
+        shown = window(problem.out_channels, MOST_CHANNELS, first)
         inputs = window(problem.in_channels, MOST_CHANNELS, channel)
         value = int(explanation.input[channel][place])
         name = named_place(explanation, "input", place, channel, problem.in_channels)
@@ -54,11 +69,15 @@ class StampFrames:
             f"{title}: {name} = {value}",
             (
                 tuple(self._input(channel, {place: CHOSEN}, one) for one in inputs),
-                tuple(self._stamp(channel, value, one) for one in shown if one in outputs),
-                tuple(self._added(one, self._stamped(place) if one in outputs else {}, place) for one in shown),
+                tuple(self._stamp(channel, value, one, first) for one in shown if one in outputs),
+                tuple(
+                    self._added(one, self._stamped(place) if one in outputs else {}, self._middle(place), first)
+                    for one in shown
+                ),
             ),
             ("→", "⊕"),
-            f"{name} = {value} times the kernel, added {_from(problem.own(starts))}{not_drawn(explanation, inputs, shown)}",
+            f"{name} = {value} times the kernel, added {_from(problem.own(starts))}{_apart(problem)}"
+            f"{not_drawn(explanation, inputs, shown)}",
         )
 
     def of_cell(self, cell: Cell) -> Frame:
@@ -70,26 +89,69 @@ class StampFrames:
         shown = window(problem.in_channels, MOST_CHANNELS, group[0])
         read = [term for term in cell.terms if term.source is not None]
         outputs = window(problem.out_channels, MOST_CHANNELS, cell.channel)
-        here = tuple(at + start for at, start in zip(cell.place, self._view.offset, strict=True))
+        here = (cell.place[0] + self._view.offset[0], cell.place[1] + self._view.offset[1])
+        letters = _letters([term for term in read if term.channel in shown])
         name = named_place(explanation, "output", cell.place, cell.channel, problem.out_channels)
         added = [
-            self._added(one, {(here[0], here[1]): CHOSEN} if one == cell.channel else {}, (0, 0), here)
-            for one in outputs
+            self._added(one, {here: CHOSEN} if one == cell.channel else {}, here, cell.channel) for one in outputs
         ]
         return Frame(
             f"scatter: the stamps that meet in {name}",
             (
-                tuple(
-                    self._input(cell.terms[0].channel, {t.source: READ for t in read if t.channel == c and t.source}, c)
-                    for c in shown
-                ),
-                tuple(
-                    self._weights(c, cell.channel, {t.tap for t in read if t.channel == c}) for c in shown if c in group
-                ),
+                tuple(self._read_input(cell, read, c, letters) for c in shown),
+                tuple(self._weights(cell, read, c, letters) for c in shown if c in group),
                 tuple(added),
             ),
             ("→", "⊕"),
-            f"{name} = {sum_text(cell, problem.bias)}{not_drawn(explanation, shown, outputs)}",
+            f"{name} = {_stamps_text(cell, problem.bias)}{not_drawn(explanation, shown, outputs)}",
+        )
+
+    def with_bias(self, title: str) -> Frame:
+        """Return the frame in which the bias is added to all stamps, and what is left is the output.
+
+        Args:
+            title: which step.
+        """
+        explanation = self._explanation
+        problem, first = explanation.problem, explanation.cell.channel
+        inputs = window(problem.in_channels, MOST_CHANNELS, problem.in_channels - 1)
+        shown = window(problem.out_channels, MOST_CHANNELS, first)
+        names = {one: f"output[{one}]" if problem.out_channels > 1 else "output" for one in shown}
+        sums = [f"{name} = stamps + {int(explanation.bias[one])} (bias)" for one, name in names.items()]
+        return Frame(
+            f"{title}: plus the bias",
+            (
+                tuple(self._input(one, {}, one) for one in inputs),
+                tuple(self._bias(one, first) for one in shown),
+                tuple(self._final(one, first) for one in shown),
+            ),
+            ("", "⊕"),
+            f"{', '.join(sums)}{not_drawn(explanation, inputs, shown)}",
+        )
+
+    def _bias(self, channel: int, first: int) -> Plane:
+        bias = str(int(self._explanation.bias[channel]))
+        name = f"bias[{channel}]" if self._explanation.problem.out_channels > 1 else "bias"
+        rank = FIRST_PAIR if channel == first else SAME_GROUP
+        size = self._explanation.problem.kernel_size
+        return Plane(
+            "weight", name, (1, 1), lambda _: bias, lambda _: CHOSEN, (0, 0), rank=rank, room=(size[0], size[1])
+        )
+
+    def _final(self, channel: int, first: int) -> Plane:
+        """Return the output where all stamps lay; nothing is left of what padding cuts off."""
+        explanation = self._explanation
+        numbers, (top, left) = explanation.output[channel], self._view.offset
+        cell = explanation.cell.place
+        return Plane(
+            "output",
+            channel_title("output", channel, explanation.problem.out_channels),
+            (self._sum.shape[1], self._sum.shape[2]),
+            lambda at: str(int(numbers[at[0] - top, at[1] - left])) if self._kept(at) else "",
+            lambda at: DONE if self._kept(at) else CUT,
+            (cell[0] + top, cell[1] + left),
+            (-top, -left),
+            rank=0 if channel == first else OTHER_OUTPUT,
         )
 
     def _add_up(self, done: int) -> None:
@@ -125,6 +187,12 @@ class StampFrames:
         group = channel // (problem.in_channels // problem.groups)
         return range(group * per_group, (group + 1) * per_group)
 
+    def _read_input(self, cell: Cell, read: list[Term], channel: int, letters: dict[tuple[int, Place], str]) -> Plane:
+        own = {term.source: letters.get((channel, term.tap), "") for term in read if term.channel == channel}
+        marks = {place: READ for place in own if place is not None}
+        plane = self._input(cell.terms[0].channel, marks, channel)
+        return dataclasses.replace(plane, letter=lambda place: own.get(place, ""))
+
     def _input(self, chosen: int, marks: dict[Place, str], channel: int) -> Plane:
         explanation = self._explanation
         problem = explanation.problem
@@ -139,27 +207,36 @@ class StampFrames:
         focus = next(iter(mine), (0, 0))
         title = channel_title("input", channel, problem.in_channels)
         sizes = (problem.input_sizes[0], problem.input_sizes[1])
-        return Plane("input", title, sizes, lambda place: str(int(numbers[place])), look, focus)
+        rank = OTHER_GROUP if other else FIRST_PAIR if channel == chosen else SAME_GROUP
+        return Plane("input", title, sizes, lambda place: str(int(numbers[place])), look, focus, rank=rank)
 
-    def _stamp(self, channel: int, value: int, output: int) -> Plane:
+    def _stamp(self, channel: int, value: int, output: int, first: int) -> Plane:
         stamp = (value * self._kernel(channel, output)).tolist()
-        title = channel_title(f"{value} · weight", output, self._explanation.problem.out_channels)
+        title = f"{value} · {weight_name(self._explanation.problem, channel, output)}"
         rows, columns = len(stamp), len(stamp[0])
         middle = (rows // 2, columns // 2)
         return Plane(
-            "weight", title, (rows, columns), lambda place: str(stamp[place[0]][place[1]]), lambda _: READ, middle
+            "weight",
+            title,
+            (rows, columns),
+            lambda place: str(stamp[place[0]][place[1]]),
+            lambda _: READ,
+            middle,
+            rank=FIRST_PAIR if output == first else SAME_GROUP,
         )
 
-    def _weights(self, channel: int, output: int, read: set[Place]) -> Plane:
-        numbers = self._kernel(channel, output).tolist()
+    def _weights(self, cell: Cell, read: list[Term], channel: int, letters: dict[tuple[int, Place], str]) -> Plane:
+        numbers = self._kernel(channel, cell.channel).tolist()
         rows, columns = len(numbers), len(numbers[0])
+        taps = {term.tap for term in read if term.channel == channel}
         return Plane(
             "weight",
-            channel_title("weight", channel, self._explanation.problem.in_channels),
+            weight_name(self._explanation.problem, channel, cell.channel),
             (rows, columns),
             lambda place: str(numbers[place[0]][place[1]]),
-            lambda place: READ if place in read else TAP,
+            lambda place: READ if place in taps else TAP,
             (rows // 2, columns // 2),
+            letter=lambda place: letters.get((channel, place), ""),
         )
 
     def _kernel(self, channel: int, output: int) -> Tensor:
@@ -177,9 +254,14 @@ class StampFrames:
         sizes = self._explanation.output_sizes
         return all(0 <= at - start < size for at, start, size in zip(place, self._view.offset, sizes, strict=True))
 
-    def _added(self, channel: int, marks: dict[Place, str], place: Place, focus: tuple[int, ...] = ()) -> Plane:
+    def _middle(self, place: Place) -> Place:
+        """Return where the stamp of an input element begins, on the uncropped sum."""
+        stride = self._explanation.problem.stride
+        return place[0] * stride[0], place[1] * stride[1]
+
+    def _added(self, channel: int, marks: dict[Place, str], focus: Place, first: int) -> Plane:
         numbers, written, done = self._sum[channel], self._written[channel], self._done
-        stride, (top, left) = self._explanation.problem.stride, self._view.offset
+        top, left = self._view.offset
 
         def look(at: Place) -> str:
             if at in marks:
@@ -193,18 +275,22 @@ class StampFrames:
             self._add_up(done)
             return str(int(numbers[at])) if written[at] else ""
 
-        middle = focus or tuple(at * step for at, step in zip(place, stride, strict=True))
         bias = int(self._explanation.bias[channel])
         title = channel_title("stamps added up", channel, self._explanation.problem.out_channels)
         return Plane(
             "output",
-            title + (f", bias {bias} not yet" if bias else ""),
+            title + (f", without the bias {bias}" if bias else ""),
             (numbers.shape[0], numbers.shape[1]),
             number,
             look,
-            (middle[0], middle[1]),
+            focus,
             (-top, -left),
+            rank=0 if channel == first else OTHER_OUTPUT if self._same_group(channel, first) else OTHER_GROUP,
         )
+
+    def _same_group(self, output: int, other: int) -> bool:
+        per_group = self._explanation.problem.out_channels // self._explanation.problem.groups
+        return output // per_group == other // per_group
 
 
 def _from(starts: tuple[int, ...]) -> str:
@@ -212,3 +298,38 @@ def _from(starts: tuple[int, ...]) -> str:
     if len(starts) == 1:
         return f"from column {starts[0]} on"
     return f"from row {starts[0]}, column {starts[1]} on"
+
+
+def _apart(problem: Problem) -> str:
+    """Return how far apart the places are that a stamp is added to, where that is more than one."""
+    axes = zip(("row", "column"), problem.kernel_size, problem.dilation, strict=True)
+    apart = {name: dilation for name, taps, dilation in axes if taps > 1}
+    if len(apart) == 2 and len(set(apart.values())) == 1:
+        apart = {"place": next(iter(apart.values()))}
+    texts = [f"every {_nth(dilation)} {name}" for name, dilation in apart.items() if dilation > 1]
+    return f", {' and '.join(texts)}" if texts else ""
+
+
+def _nth(number: int) -> str:
+    """Return ``2nd``."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
+
+
+def _letters(terms: list[Term]) -> dict[tuple[int, Place], str]:
+    """Return a letter for each product, by its channel and tap, in the order of the sum; none where they do not suffice.
+
+    Args:
+        terms: that are no zeros, of the channels that are drawn.
+    """
+    if not 1 < len(terms) <= len(string.ascii_lowercase):
+        return {}
+    return {(term.channel, term.tap): letter for term, letter in zip(terms, string.ascii_lowercase, strict=False)}
+
+
+def _stamps_text(cell: Cell, problem_bias: bool) -> str:
+    """Return the sum of the stamps that the picture shows, and then with the bias, which it does not show."""
+    if not cell.bias:
+        return sum_text(cell, problem_bias)
+    stamps = dataclasses.replace(cell, value=cell.value - cell.bias)
+    return f"{sum_text(stamps, False)}; {stamps.value} + {cell.bias} (bias) = {cell.value}"

@@ -20,17 +20,35 @@ from trainloop.explain_conv.pictures.planes import (
     Place,
     Plane,
 )
+from trainloop.explain_conv.problem import Problem
 from trainloop.explain_conv.screen.layout import window
 from trainloop.explain_conv.screen.words import named_place, sum_text
 
 MOST_CHANNELS = 4
 """of the input or output in one frame"""
 GATHER = "gather"
+FIRST_PAIR, SAME_GROUP, OTHER_OUTPUT, OTHER_GROUP = 1, 2, 3, 4
+"""how much a plane is needed beside that of the explained place, which has 0"""
 
 
 def channel_title(name: str, channel: int, channels: int) -> str:
     """Return the title of a plane, with its channel where there are several."""
     return f"{name}, channel {channel} of {channels}" if channels > 1 else name
+
+
+def weight_name(problem: Problem, channel: int, output: int) -> str:
+    """Return what the kernel between two channels is called: its index in torch's weight where that holds several.
+
+    Args:
+        problem: whose.
+        channel: of the input.
+        output: channel of the output.
+    """
+    if problem.weight_shape[:2] == (1, 1):
+        return "weight"
+    if problem.transposed:
+        return f"weight[{channel},{output % (problem.out_channels // problem.groups)}]"
+    return f"weight[{output},{channel % (problem.in_channels // problem.groups)}]"
 
 
 def not_drawn(explanation: Explanation, inputs: range, outputs: range) -> str:
@@ -78,7 +96,7 @@ class WindowFrames:
         return Frame(
             f"{title}: {name} = {cell.value}",
             (
-                tuple(self._slid_plane(cell, one, shown=one in group) for one in inputs),
+                tuple(self._slid_plane(cell, one, group) for one in inputs),
                 tuple(self._kernel(cell, one) for one in inputs if one in group),
                 tuple(self._output(cell, one, done) for one in outputs),
             ),
@@ -86,14 +104,14 @@ class WindowFrames:
             f"{name} = {sum_text(cell, problem.bias)}{not_drawn(explanation, inputs, outputs)}",
         )
 
-    def _slid_plane(self, cell: Cell, channel: int, *, shown: bool) -> Plane:
+    def _slid_plane(self, cell: Cell, channel: int, group: list[int]) -> Plane:
         plane, (top, left) = self._slid[channel], self._view.offset
         terms = [term for term in cell.terms if term.channel == channel]
         marks = {(term.place[0] + top, term.place[1] + left): LOST if term.source is None else READ for term in terms}
         focus = sorted(marks)[len(marks) // 2] if marks else (0, 0)
 
         def look(place: Place) -> str:
-            if not shown:
+            if channel not in group:
                 return OTHER
             return marks.get(place) or self._place_look((place[0] - top, place[1] - left))
 
@@ -108,6 +126,7 @@ class WindowFrames:
             look,
             focus,
             (-top, -left),
+            rank=_rank(cell, channel, group),
         )
 
     def _place_look(self, place: Place) -> str:
@@ -126,10 +145,10 @@ class WindowFrames:
     def _kernel(self, cell: Cell, channel: int) -> Plane:
         problem = self._explanation.problem
         kernel: Array = self._values.kernel(channel, cell.channel)
-        name = "weight"
+        name = weight_name(problem, channel, cell.channel)
         if self._view.name != GATHER:
             kernel = self._view.arrays["turned"][cell.channel, channel % (problem.in_channels // problem.groups)]
-            name = "turned weight"
+            name = f"turned {name}"
         numbers, (rows, columns) = kernel.tolist(), problem.kernel_size
         read = {term.tap for term in cell.terms if term.channel == channel and term.source is not None}
 
@@ -139,11 +158,12 @@ class WindowFrames:
 
         return Plane(
             "weight",
-            channel_title(name, channel, problem.in_channels),
+            name,
             (rows, columns),
             lambda place: str(numbers[place[0]][place[1]]),
             look,
             (rows // 2, columns // 2),
+            rank=_rank(cell, channel, [channel]),
         )
 
     def _output(self, cell: Cell, channel: int, done: int) -> Plane:
@@ -166,4 +186,12 @@ class WindowFrames:
             lambda place: str(int(numbers[place])) if is_done(place) else "",
             look,
             cell.place,
+            rank=0 if channel == cell.channel else OTHER_OUTPUT,
         )
+
+
+def _rank(cell: Cell, channel: int, group: list[int]) -> int:
+    """Return how much a plane of an input channel is needed, or its weights: first those that the sum begins with."""
+    if channel not in group:
+        return OTHER_GROUP
+    return FIRST_PAIR if channel == cell.terms[0].channel else SAME_GROUP
