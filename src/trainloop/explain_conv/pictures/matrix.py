@@ -8,6 +8,7 @@ from trainloop.explain_conv.explanation import Explanation, View
 from trainloop.explain_conv.pictures.compose import LEAST_WIDTH, LINE, NUMBER, TEXT, Part
 from trainloop.explain_conv.pictures.planes import READ
 from trainloop.explain_conv.pictures.scene import ENTRY, FRAME, Tile, Words
+from trainloop.explain_conv.pictures.windows import group_channels
 from trainloop.explain_conv.screen.layout import window
 from trainloop.explain_conv.screen.words import named_place
 from trainloop.explain_conv.views import Entries
@@ -36,7 +37,10 @@ def matrix_part(explanation: Explanation, view: View) -> Part:
     numbers = matrix.tolist()
     shapes: list[Tile | Words] = [
         Words(0, 8, title, TEXT, bold=True),
-        *(Words(0, LINE * (n + 1) + 10, line, NUMBER) for n, line in enumerate(_says(explanation, matrix, down, across))),
+        *(
+            Words(0, LINE * (n + 1) + 10, line, NUMBER)
+            for n, line in enumerate(_says(explanation, matrix, down, across))
+        ),
         Tile(0, 3 * LINE + 6, SQUARE * len(across), SQUARE * len(down), FRAME),
     ]
     for m, row in enumerate(down):
@@ -55,23 +59,20 @@ def group_matrix(explanation: Explanation) -> Tensor:
         explanation: of a transposed convolution.
     """
     problem, (down, across) = explanation.problem, explanation.axes
-    inputs, _ = _group_channels(explanation)
+    inputs, _ = group_channels(problem, _group(explanation))
     # All groups have their entries in the same places: with the weights of this one in front it is the first.
     weight = explanation.weight.roll(-inputs.start, 0)
     return Entries(problem, (down.taps, across.taps)).dense(weight)
 
 
-def _group_channels(explanation: Explanation) -> tuple[range, range]:
-    """Return the input and the output channels of the cell's group."""
-    problem = explanation.problem
-    inputs, outputs = problem.in_channels // problem.groups, problem.out_channels // problem.groups
-    group = explanation.cell.channel // outputs
-    return range(group * inputs, (group + 1) * inputs), range(group * outputs, (group + 1) * outputs)
+def _group(explanation: Explanation) -> int:
+    """Return which group the cell is in."""
+    return explanation.cell.channel // (explanation.problem.out_channels // explanation.problem.groups)
 
 
 def _column(explanation: Explanation) -> int:
     """Return the column of the cell, in the matrix of its group."""
-    cell, (_, outputs) = explanation.cell, _group_channels(explanation)
+    cell, (_, outputs) = explanation.cell, group_channels(explanation.problem, _group(explanation))
     rows, columns = explanation.output_sizes
     return ((cell.channel - outputs.start) * rows + cell.place[0]) * columns + cell.place[1]
 
@@ -88,8 +89,7 @@ def _says(explanation: Explanation, matrix: Tensor, down: range, across: range) 
         if (len(down), len(across)) != (rows, columns)
         else ""
     )
-    group = cell.channel // (problem.out_channels // problem.groups)
-    groups = f", group {group} of {problem.groups}" if problem.groups > 1 else ""
+    groups = f", group {_group(explanation)} of {problem.groups}" if problem.groups > 1 else ""
     name = named_place(explanation, "output", cell.place, cell.channel, problem.out_channels)
     return [
         f"{count(rows)} rows (inputs) × {count(columns)} columns (outputs){groups}{cut}",

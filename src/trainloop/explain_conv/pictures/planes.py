@@ -34,7 +34,6 @@ def nothing(_: Place) -> str:
     return ""
 
 
-
 @dataclass(frozen=True)
 class Plane:
     """A plane of numbers.

@@ -77,7 +77,7 @@ LOOKS = {
 """by what a place is"""
 MOST_COUNT = len(COUNTS) - 1
 """from here on, counts share the darkest look"""
-LETTER, LETTER_LEFT, LETTER_BASE, LETTER_SHIFT = 9, 4, 9, 2
+LETTER, LETTER_LEFT, LETTER_BASE, LETTER_SHIFT = 9, 3, 9, 3
 """size of the letter in the corner of a rectangle, its left side and the line it stands on, and how far the text gives way"""
 
 

@@ -25,17 +25,17 @@ from trainloop.explain_conv.pictures.planes import (
 )
 from trainloop.explain_conv.pictures.windows import (
     FIRST_PAIR,
-    MOST_CHANNELS,
     OTHER_GROUP,
     OTHER_OUTPUT,
     SAME_GROUP,
     channel_title,
+    drawn_channels,
+    group_channels,
     never_read,
     not_drawn,
     weight_name,
 )
 from trainloop.explain_conv.problem import Problem
-from trainloop.explain_conv.screen.layout import window
 from trainloop.explain_conv.screen.words import named_place, sum_text
 
 
@@ -58,10 +58,10 @@ class StampFrames:
         explanation = self._explanation
         problem = explanation.problem
         self._add_up(done)
-        outputs = self._outputs_of(channel)
+        group, outputs = self._group_of(channel)
         first = explanation.cell.channel if explanation.cell.channel in outputs else outputs[0]
-        shown = window(problem.out_channels, MOST_CHANNELS, first)
-        inputs = window(problem.in_channels, MOST_CHANNELS, channel)
+        shown = drawn_channels(problem.out_channels, outputs, first)
+        inputs = drawn_channels(problem.in_channels, group, channel)
         value = int(explanation.input[channel][place])
         name = named_place(explanation, "input", place, channel, problem.in_channels)
         starts = tuple(at * s - p for at, s, p in zip(place, problem.stride, problem.padding, strict=True))
@@ -85,16 +85,14 @@ class StampFrames:
         explanation = self._explanation
         problem = explanation.problem
         self._add_up(explanation.input.numel())
-        group = sorted({term.channel for term in cell.terms})
-        shown = window(problem.in_channels, MOST_CHANNELS, group[0])
+        group, made = self._group_of(cell.terms[0].channel)
+        shown = drawn_channels(problem.in_channels, group, group.start)
         read = [term for term in cell.terms if term.source is not None]
-        outputs = window(problem.out_channels, MOST_CHANNELS, cell.channel)
+        outputs = drawn_channels(problem.out_channels, made, cell.channel)
         here = (cell.place[0] + self._view.offset[0], cell.place[1] + self._view.offset[1])
         letters = _letters([term for term in read if term.channel in shown])
         name = named_place(explanation, "output", cell.place, cell.channel, problem.out_channels)
-        added = [
-            self._added(one, {here: CHOSEN} if one == cell.channel else {}, here, cell.channel) for one in outputs
-        ]
+        added = [self._added(one, {here: CHOSEN} if one == cell.channel else {}, here, cell.channel) for one in outputs]
         return Frame(
             f"scatter: the stamps that meet in {name}",
             (
@@ -114,8 +112,9 @@ class StampFrames:
         """
         explanation = self._explanation
         problem, first = explanation.problem, explanation.cell.channel
-        inputs = window(problem.in_channels, MOST_CHANNELS, problem.in_channels - 1)
-        shown = window(problem.out_channels, MOST_CHANNELS, first)
+        group, outputs = self._group_of(explanation.cell.terms[0].channel)
+        inputs = drawn_channels(problem.in_channels, group, group.start)
+        shown = drawn_channels(problem.out_channels, outputs, first)
         names = {one: f"output[{one}]" if problem.out_channels > 1 else "output" for one in shown}
         sums = [f"{name} = stamps + {int(explanation.bias[one])} (bias)" for one, name in names.items()]
         return Frame(
@@ -168,7 +167,7 @@ class StampFrames:
         for step in range(self._done, done):
             row, column = divmod(step, columns)
             channel, row = divmod(row, rows)
-            outputs = self._outputs_of(channel)
+            _, outputs = self._group_of(channel)
             down, across = (self._slice(at, axis) for axis, at in enumerate((row, column)))
             part = (slice(outputs.start, outputs.stop), down, across)
             self._sum[part] += self._explanation.input[channel, row, column] * self._explanation.weight[channel]
@@ -180,12 +179,10 @@ class StampFrames:
         start, dilation = at * problem.stride[axis], problem.dilation[axis]
         return slice(start, start + dilation * (problem.kernel_size[axis] - 1) + 1, dilation)
 
-    def _outputs_of(self, channel: int) -> range:
-        """Return the output channels that an input channel goes into."""
+    def _group_of(self, channel: int) -> tuple[range, range]:
+        """Return the input and the output channels of the group that an input channel is in."""
         problem = self._explanation.problem
-        per_group = problem.out_channels // problem.groups
-        group = channel // (problem.in_channels // problem.groups)
-        return range(group * per_group, (group + 1) * per_group)
+        return group_channels(problem, channel // (problem.in_channels // problem.groups))
 
     def _read_input(self, cell: Cell, read: list[Term], channel: int, letters: dict[tuple[int, Place], str]) -> Plane:
         own = {term.source: letters.get((channel, term.tap), "") for term in read if term.channel == channel}
@@ -197,7 +194,7 @@ class StampFrames:
         explanation = self._explanation
         problem = explanation.problem
         numbers = explanation.input[channel]
-        other = self._outputs_of(channel) != self._outputs_of(chosen)
+        other = self._group_of(channel) != self._group_of(chosen)
         mine = {place: mark for place, mark in marks.items() if mark != CHOSEN or channel == chosen}
 
         def look(place: Place) -> str:
@@ -255,9 +252,9 @@ class StampFrames:
         return all(0 <= at - start < size for at, start, size in zip(place, self._view.offset, sizes, strict=True))
 
     def _middle(self, place: Place) -> Place:
-        """Return where the stamp of an input element begins, on the uncropped sum."""
-        stride = self._explanation.problem.stride
-        return place[0] * stride[0], place[1] * stride[1]
+        """Return where the stamp of an input element has its middle, on the uncropped sum."""
+        down, across = (self._slice(at, axis) for axis, at in enumerate(place))
+        return (down.start + down.stop - 1) // 2, (across.start + across.stop - 1) // 2
 
     def _added(self, channel: int, marks: dict[Place, str], focus: Place, first: int) -> Plane:
         numbers, written, done = self._sum[channel], self._written[channel], self._done

@@ -51,6 +51,33 @@ def weight_name(problem: Problem, channel: int, output: int) -> str:
     return f"weight[{output},{channel % (problem.in_channels // problem.groups)}]"
 
 
+def group_channels(problem: Problem, group: int) -> tuple[range, range]:
+    """Return the input and the output channels of a group.
+
+    Args:
+        problem: whose.
+        group: from 0 on.
+    """
+    inputs, outputs = problem.in_channels // problem.groups, problem.out_channels // problem.groups
+    return range(group * inputs, (group + 1) * inputs), range(group * outputs, (group + 1) * outputs)
+
+
+def drawn_channels(channels: int, group: range, channel: int) -> range:
+    """Return at most ``MOST_CHANNELS`` channels: those of a group first, around one of them.
+
+    Args:
+        channels: that there are.
+        group: channels of one group.
+        channel: of the group, that must be among them.
+    """
+    if len(group) > MOST_CHANNELS:
+        inside = window(len(group), MOST_CHANNELS, channel - group.start)
+        return range(group.start + inside.start, group.start + inside.stop)
+    most = min(channels, MOST_CHANNELS)
+    start = min(max(group.start - (most - len(group)) // 2, 0), channels - most)
+    return range(start, start + most)
+
+
 def not_drawn(explanation: Explanation, inputs: range, outputs: range) -> str:
     """Return how many channels a frame leaves out, in round brackets; nothing where it shows all.
 
@@ -89,9 +116,9 @@ class WindowFrames:
         explanation = self._explanation
         problem = explanation.problem
         cell = explain_cell(self._values, self._taps, explanation.output, (channel, *place))
-        group = sorted({term.channel for term in cell.terms})
-        inputs = window(problem.in_channels, MOST_CHANNELS, group[0])
-        outputs = window(problem.out_channels, MOST_CHANNELS, channel)
+        group, made = group_channels(problem, channel // (problem.out_channels // problem.groups))
+        inputs = drawn_channels(problem.in_channels, group, group.start)
+        outputs = drawn_channels(problem.out_channels, made, channel)
         name = named_place(explanation, "output", place, channel, problem.out_channels)
         return Frame(
             f"{title}: {name} = {cell.value}",
@@ -104,7 +131,7 @@ class WindowFrames:
             f"{name} = {sum_text(cell, problem.bias)}{not_drawn(explanation, inputs, outputs)}",
         )
 
-    def _slid_plane(self, cell: Cell, channel: int, group: list[int]) -> Plane:
+    def _slid_plane(self, cell: Cell, channel: int, group: range) -> Plane:
         plane, (top, left) = self._slid[channel], self._view.offset
         terms = [term for term in cell.terms if term.channel == channel]
         marks = {(term.place[0] + top, term.place[1] + left): LOST if term.source is None else READ for term in terms}
@@ -163,7 +190,7 @@ class WindowFrames:
             lambda place: str(numbers[place[0]][place[1]]),
             look,
             (rows // 2, columns // 2),
-            rank=_rank(cell, channel, [channel]),
+            rank=_rank(cell, channel, range(channel, channel + 1)),
         )
 
     def _output(self, cell: Cell, channel: int, done: int) -> Plane:
@@ -190,7 +217,7 @@ class WindowFrames:
         )
 
 
-def _rank(cell: Cell, channel: int, group: list[int]) -> int:
+def _rank(cell: Cell, channel: int, group: range) -> int:
     """Return how much a plane of an input channel is needed, or its weights: first those that the sum begins with."""
     if channel not in group:
         return OTHER_GROUP

@@ -62,19 +62,21 @@ class Grid:
     first: tuple[int, int] = (0, 0)
     digits: int = 0
 
-    def block(self, width: int, most_rows: int = MOST_ROWS) -> Block:
+    def block(self, width: int, most_rows: int = MOST_ROWS, *, numbered: bool = True) -> Block:
         """Return the grid with as many rows and columns around the focus as fit.
 
         Args:
             width: columns that there are.
             most_rows: rows that are drawn at most.
+            numbered: whether columns have numbers.
         """
         rows = window(self.sizes[0], most_rows, self.focus[0])
         cell = self._cell_width(rows, window(self.sizes[1], width, self.focus[1]))
         side = self._side_width(rows)
         columns = window(self.sizes[1], max(1, (width - side) // cell), self.focus[1])
         cut = (len(rows), len(columns)) != self.sizes
-        head = Text(" " * side + "".join(f"{self.first[1] + c:>{cell - 1}} " for c in columns), style="dim")
+        numbers = "".join(f"{self.first[1] + c if numbered else '':>{cell - 1}} " for c in columns)
+        head = Text(" " * side + numbers, style="dim")
         lines = [self._line(row, columns, cell, side) for row in rows]
         title = wrapped(self.title + (self._window_text(rows, columns) if cut else ""), width)
         return Block((*(Text(line, style="italic") for line in title), head, *lines))
