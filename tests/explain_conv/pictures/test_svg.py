@@ -86,7 +86,14 @@ def test_what_was_compared_with_torch_is_said_and_nothing_more(conv):
     words = " ".join(node.text for node in parsed(explanation).iter(f"{SPACE}text"))
     assert "outputs checked against torch: same" in words
     assert "every number" not in words
-    assert "counts checked against torch: same" in svg(overlap(explanation))
+    counts = svg(overlap(explanation))
+    assert "counts checked against torch: same" in counts
+    assert "Along H and along W: kernel 3" in counts
+    row = svg(overlap(conv.explained("ConvTranspose1d(1, 1, 3, stride=2)", "4")))
+    assert "Along W: kernel 3" in row
+    two = svg(overlap(conv.explained("ConvTranspose2d(1, 1, (3, 4), stride=2)", "4x4")))
+    assert "Along H: kernel 3" in two
+    assert "Along W: kernel 4" in two
 
 
 GROUPS = ("ConvTranspose2d(4, 6, 3, stride=2, groups=2)", "4x4")
@@ -121,6 +128,8 @@ def test_a_formula_is_not_broken_inside_round_brackets(conv):
     lines = formula_lines(explanation)
     formulas = [line for line in lines if "·" in line or "output_padding +" in line]
     assert len([line for line in formulas if "·" in line]) > 4
+    (sizes,) = [line for line in lines if "3×3" in line]
+    assert sizes.endswith("3×3 → 6×14")
     for line in formulas:
         assert line.count("(") == line.count(")"), line
         assert not line.endswith(("−", "·", "+", "=", "→")), line

@@ -46,9 +46,22 @@ def test_what_is_wider_than_a_line_is_broken_all_the_same():
             assert max(map(len, lines)) <= width
 
 
+def test_the_sizes_begin_a_line_with_the_dot():
+    assert wrapped("ConvTranspose2d(1, 1, 3, stride=2, padding=1) · 3×3", 48) == [
+        "ConvTranspose2d(1, 1, 3, stride=2, padding=1)",
+        "· 3×3",
+    ]
+
+
 def test_long_prose_in_brackets_fills_the_lines():
     text = "spread the input (1 zero between neighbours, 1 around and 1 more at the end), and convolve it"
     assert wrapped(text, 60) == textwrap.wrap(text, 60)
+
+
+def test_a_number_stays_with_what_it_is():
+    for width in range(24, 60):
+        for line in wrapped("output[0,0] = 11·12 + 13·14 + 652 (24 more products) + 4 (bias) = 968", width):
+            assert not line.startswith("("), line
 
 
 def test_lines_begin_with_what_they_are_told():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from trainloop.explain_conv.explanation import Explanation
 from trainloop.explain_conv.pictures.planes import LEGEND, READ, Frame, Plane
 from trainloop.explain_conv.pictures.scene import PALE, Scene, Tile, Words, text_width
-from trainloop.explain_conv.screen.layout import window, wrapped
+from trainloop.explain_conv.screen.layout import HELD, window, wrapped
 from trainloop.explain_conv.screen.words import head
 
 MARGIN, GAP, LINE = 16, 34, 18
@@ -135,7 +135,8 @@ def scene_of(
     width = max(LEAST_WIDTH, *(part.width for part in parts))
     shapes: list[Tile | Words] = []
     y = MARGIN
-    for line in _wrapped(head(explanation), width, HEAD, bold=True):
+    # The two sizes stay on one line.
+    for line in _wrapped(head(explanation).replace(" → ", f"{HELD}→{HELD}"), width, HEAD, bold=True):
         shapes.append(Words(MARGIN, y + 8, line, HEAD, bold=True))
         y += 22
     texts = [*_size_lines(explanation), _checked(explanation, checked)]

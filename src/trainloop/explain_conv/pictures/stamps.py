@@ -141,10 +141,10 @@ class StampFrames:
         """Return the output where all stamps lay; nothing is left of what padding cuts off."""
         explanation = self._explanation
         numbers, (top, left) = explanation.output[channel], self._view.offset
-        cell = explanation.cell.place
+        cell, bias = explanation.cell.place, int(explanation.bias[channel])
         return Plane(
             "output",
-            channel_title("output", channel, explanation.problem.out_channels),
+            channel_title("output", channel, explanation.problem.out_channels) + f", with the bias {bias}",
             (self._sum.shape[1], self._sum.shape[2]),
             lambda at: str(int(numbers[at[0] - top, at[1] - left])) if self._kept(at) else "",
             lambda at: DONE if self._kept(at) else CUT,

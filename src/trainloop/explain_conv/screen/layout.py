@@ -184,12 +184,14 @@ def _held(text: str, most: int) -> str:
             inside = text[start : end + 1]
             if len(inside) <= (most if re.search(r" [−+/] |·", inside) else min(most, SHORT)):
                 letters[start : end + 1] = inside.replace(" ", HELD)
-    joined = re.sub(r" ([·−∗/]) ", rf"{JOINED}\1{JOINED}", "".join(letters))
+    # A number and what it is stay together: 4 (bias).
+    named = re.sub(r"(?<=\d) (?=\([a-z\d])", JOINED, "".join(letters))
+    joined = re.sub(r" ([·−∗/]) ", rf"{JOINED}\1{JOINED}", named)
     joined = re.sub(r"(^| )([+=→]) ", rf"\1\2{JOINED}", joined)
-    # What is wider than a line must end somewhere.
-    parts = [part if len(part) <= most else part.replace(JOINED, " ") for part in joined.split(" ")]
-    parts = [part if len(part) <= most else part.replace(HELD, " ") for part in " ".join(parts).split(" ")]
-    return " ".join(parts)
+    # What is wider than a line must end somewhere, before an operator if that will do.
+    for held in (rf"{JOINED}(?=[·−∗/]{JOINED})", JOINED, HELD):
+        joined = " ".join(part if len(part) <= most else re.sub(held, " ", part) for part in joined.split(" "))
+    return joined
 
 
 def heading(text: str, width: int) -> list[Text]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -135,34 +136,33 @@ def _joined(lines: list[Text]) -> Text:
 
 
 @contextmanager
-def _resized() -> Iterator[int]:
-    """Give a descriptor from which there is something to read once the terminal has another size."""
-    ours, theirs = os.pipe()
-    os.set_blocking(ours, False)
-    os.set_blocking(theirs, False)
+def _resized() -> Iterator[socket.socket]:
+    """Give a socket on which there is something to read once the terminal has another size."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
 
     def tell(_: int, __: FrameType | None) -> None:
-        # A full pipe says it already.
+        # A full socket says it already.
         with contextlib.suppress(BlockingIOError):
-            os.write(theirs, b"\0")
+            theirs.send(b"\0")
 
     before = signal.signal(signal.SIGWINCH, tell)
     try:
         yield ours
     finally:
         signal.signal(signal.SIGWINCH, before)
-        os.close(ours)
-        os.close(theirs)
+        ours.close()
+        theirs.close()
 
 
 @contextmanager
-def _keys(resized: int) -> Iterator[Callable[[], list[str]]]:
+def _keys(resized: socket.socket) -> Iterator[Callable[[], list[str]]]:
     """Give a function that waits for keys or for another size; the terminal is as before at the end.
 
     Ctrl-C still interrupts; Ctrl-Z does not suspend, which would leave the terminal in this state.
 
     Args:
-        resized: from which there is something to read after the terminal's size has changed.
+        resized: on which there is something to read after the terminal's size has changed.
     """
     import termios
     import tty
@@ -179,11 +179,11 @@ def _keys(resized: int) -> Iterator[Callable[[], list[str]]]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-def _wait(keys: int, resized: int) -> list[str]:
+def _wait(keys: int, resized: socket.socket) -> list[str]:
     """Return the next keys, or that the terminal's size has changed."""
     ready, _, _ = select.select([keys, resized], [], [])
     if resized in ready:
-        os.read(resized, 1024)
+        resized.recv(1024)
         return [REDRAW]
     return split_keys(os.read(keys, 1024))
 
