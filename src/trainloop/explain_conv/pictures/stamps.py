@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import string
 
 from torch import Tensor
 
 from trainloop.explain_conv.explanation import Cell, Explanation, Term, View
+from trainloop.explain_conv.pictures.bias import bias_frame, is_kept
 from trainloop.explain_conv.pictures.planes import (
     CHOSEN,
     CUT,
@@ -23,6 +23,7 @@ from trainloop.explain_conv.pictures.planes import (
     Place,
     Plane,
 )
+from trainloop.explain_conv.pictures.stamp_words import apart, begins, letters_of, stamps_text
 from trainloop.explain_conv.pictures.windows import (
     FIRST_PAIR,
     OTHER_GROUP,
@@ -35,8 +36,7 @@ from trainloop.explain_conv.pictures.windows import (
     not_drawn,
     weight_name,
 )
-from trainloop.explain_conv.problem import Problem
-from trainloop.explain_conv.screen.words import named_place, sum_text
+from trainloop.explain_conv.screen.words import named_place
 
 
 class StampFrames:
@@ -76,7 +76,7 @@ class StampFrames:
                 ),
             ),
             ("→", "⊕"),
-            f"{name} = {value} times the kernel, added {_from(problem.own(starts))}{_apart(problem)}"
+            f"{name} = {value} times the kernel, added {begins(problem.own(starts))}{apart(problem)}"
             f"{not_drawn(explanation, inputs, shown)}",
         )
 
@@ -90,7 +90,7 @@ class StampFrames:
         read = [term for term in cell.terms if term.source is not None]
         outputs = drawn_channels(problem.out_channels, made, cell.channel)
         here = (cell.place[0] + self._view.offset[0], cell.place[1] + self._view.offset[1])
-        letters = _letters([term for term in read if term.channel in shown])
+        letters = letters_of([term for term in read if term.channel in shown])
         name = named_place(explanation, "output", cell.place, cell.channel, problem.out_channels)
         added = [self._added(one, {here: CHOSEN} if one == cell.channel else {}, here, cell.channel) for one in outputs]
         return Frame(
@@ -101,57 +101,19 @@ class StampFrames:
                 tuple(added),
             ),
             ("→", "⊕"),
-            f"{name} = {_stamps_text(cell, problem.bias)}{not_drawn(explanation, shown, outputs)}",
+            f"{name} = {stamps_text(cell, problem.bias)}{not_drawn(explanation, shown, outputs)}",
         )
 
     def with_bias(self, title: str) -> Frame:
-        """Return the frame in which the bias is added to all stamps, and what is left is the output.
+        """Return the frame in which the bias is added to all stamps; see ``bias.py``.
 
         Args:
             title: which step.
         """
         explanation = self._explanation
-        problem, first = explanation.problem, explanation.cell.channel
-        group, outputs = self._group_of(explanation.cell.terms[0].channel)
-        inputs = drawn_channels(problem.in_channels, group, group.start)
-        shown = drawn_channels(problem.out_channels, outputs, first)
-        names = {one: f"output[{one}]" if problem.out_channels > 1 else "output" for one in shown}
-        sums = [f"{name} = stamps + {int(explanation.bias[one])} (bias)" for one, name in names.items()]
-        return Frame(
-            f"{title}: plus the bias",
-            (
-                tuple(self._input(one, {}, one) for one in inputs),
-                tuple(self._bias(one, first) for one in shown),
-                tuple(self._final(one, first) for one in shown),
-            ),
-            ("", "⊕"),
-            f"{', '.join(sums)}{not_drawn(explanation, inputs, shown)}",
-        )
-
-    def _bias(self, channel: int, first: int) -> Plane:
-        bias = str(int(self._explanation.bias[channel]))
-        name = f"bias[{channel}]" if self._explanation.problem.out_channels > 1 else "bias"
-        rank = FIRST_PAIR if channel == first else SAME_GROUP
-        size = self._explanation.problem.kernel_size
-        return Plane(
-            "weight", name, (1, 1), lambda _: bias, lambda _: CHOSEN, (0, 0), rank=rank, room=(size[0], size[1])
-        )
-
-    def _final(self, channel: int, first: int) -> Plane:
-        """Return the output where all stamps lay; nothing is left of what padding cuts off."""
-        explanation = self._explanation
-        numbers, (top, left) = explanation.output[channel], self._view.offset
-        cell, bias = explanation.cell.place, int(explanation.bias[channel])
-        return Plane(
-            "output",
-            channel_title("output", channel, explanation.problem.out_channels) + f", with the bias {bias}",
-            (self._sum.shape[1], self._sum.shape[2]),
-            lambda at: str(int(numbers[at[0] - top, at[1] - left])) if self._kept(at) else "",
-            lambda at: DONE if self._kept(at) else CUT,
-            (cell[0] + top, cell[1] + left),
-            (-top, -left),
-            rank=0 if channel == first else OTHER_OUTPUT,
-        )
+        group, _ = self._group_of(explanation.cell.terms[0].channel)
+        inputs = drawn_channels(explanation.problem.in_channels, group, group.start)
+        return bias_frame(explanation, self._view, title, {one: self._input(one, {}, one) for one in inputs})
 
     def _add_up(self, done: int) -> None:
         """Bring the sum to a number of stamps; those before it are added again where it goes back.
@@ -244,12 +206,7 @@ class StampFrames:
         """Return where a stamp falls, on the uncropped sum."""
         sizes = self._sum.shape[1:]
         down, across = (range(sizes[axis])[self._slice(at, axis)] for axis, at in enumerate(place))
-        return {(r, c): READ if self._kept((r, c)) else LOST for r in down for c in across}
-
-    def _kept(self, place: Place) -> bool:
-        """Whether a place of the uncropped sum is part of the output."""
-        sizes = self._explanation.output_sizes
-        return all(0 <= at - start < size for at, start, size in zip(place, self._view.offset, sizes, strict=True))
+        return {(r, c): READ if is_kept(self._explanation, self._view, (r, c)) else LOST for r in down for c in across}
 
     def _middle(self, place: Place) -> Place:
         """Return where the stamp of an input element has its middle, on the uncropped sum."""
@@ -263,7 +220,7 @@ class StampFrames:
         def look(at: Place) -> str:
             if at in marks:
                 return marks[at]
-            if not self._kept(at):
+            if not is_kept(self._explanation, self._view, at):
                 return CUT
             self._add_up(done)
             return DONE if written[at] else WAITING
@@ -288,45 +245,3 @@ class StampFrames:
     def _same_group(self, output: int, other: int) -> bool:
         per_group = self._explanation.problem.out_channels // self._explanation.problem.groups
         return output // per_group == other // per_group
-
-
-def _from(starts: tuple[int, ...]) -> str:
-    """Return where a stamp begins, in words."""
-    if len(starts) == 1:
-        return f"from column {starts[0]} on"
-    return f"from row {starts[0]}, column {starts[1]} on"
-
-
-def _apart(problem: Problem) -> str:
-    """Return how far apart the places are that a stamp is added to, where that is more than one."""
-    axes = zip(("row", "column"), problem.kernel_size, problem.dilation, strict=True)
-    apart = {name: dilation for name, taps, dilation in axes if taps > 1}
-    if len(apart) == 2 and len(set(apart.values())) == 1:
-        apart = {"place": next(iter(apart.values()))}
-    texts = [f"every {_nth(dilation)} {name}" for name, dilation in apart.items() if dilation > 1]
-    return f", {' and '.join(texts)}" if texts else ""
-
-
-def _nth(number: int) -> str:
-    """Return ``2nd``."""
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
-
-
-def _letters(terms: list[Term]) -> dict[tuple[int, Place], str]:
-    """Return a letter for each product, by its channel and tap, in the order of the sum; none where they do not suffice.
-
-    Args:
-        terms: that are no zeros, of the channels that are drawn.
-    """
-    if not 1 < len(terms) <= len(string.ascii_lowercase):
-        return {}
-    return {(term.channel, term.tap): letter for term, letter in zip(terms, string.ascii_lowercase, strict=False)}
-
-
-def _stamps_text(cell: Cell, problem_bias: bool) -> str:
-    """Return the sum of the stamps that the picture shows, and then with the bias, which it does not show."""
-    if not cell.bias:
-        return sum_text(cell, problem_bias)
-    stamps = dataclasses.replace(cell, value=cell.value - cell.bias)
-    return f"{sum_text(stamps, False)}; {stamps.value} + {cell.bias} (bias) = {cell.value}"

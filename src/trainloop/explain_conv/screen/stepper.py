@@ -181,8 +181,8 @@ def _keys(resized: socket.socket) -> Iterator[Callable[[], list[str]]]:
 
 def _wait(keys: int, resized: socket.socket) -> list[str]:
     """Return the next keys, or that the terminal's size has changed."""
-    ready, _, _ = select.select([keys, resized], [], [])
-    if resized in ready:
+    ready, _, _ = select.select([keys, resized.fileno()], [], [])
+    if resized.fileno() in ready:
         resized.recv(1024)
         return [REDRAW]
     return split_keys(os.read(keys, 1024))
