@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from trainloop.explain_conv.gallery.cases import CASES, CONVOLUTIONS, MORE, SECTIONS, STEPS, TRANSPOSED, TWINS
+from trainloop.explain_conv.gallery.cases import CASES, CONVOLUTIONS, MORE, OVERLAP, SECTIONS, STEPS, TRANSPOSED, TWINS
 from trainloop.explain_conv.gallery.draw import INDEX, LAST, MILLISECONDS, command, drawing, index, label
 from trainloop.explain_conv.pictures.raster import PNG_SCALE, draw
 from trainloop.explain_conv.pictures.scene import Words
@@ -20,7 +20,7 @@ from trainloop.explain_conv.pictures.walks import SCATTER, ZERO_INSERT
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "docs" / "gallery"
-MOST_BYTES = 3_000_000
+MOST_BYTES = 4_000_000
 NOISE = 5
 """by palette and letters; the next step of an animation is 8 and more away"""
 WELL_KNOWN = {
@@ -134,7 +134,7 @@ def test_the_sizes_on_the_picture_are_torchs(case):
     for scene in drawing(case).scenes:
         words = " ".join(shape.text for shape in scene.shapes if isinstance(shape, Words))
         assert f"{case.text} · {shown}" in words
-        assert "every number checked against torch: same" in words
+        assert f"{'counts' if case.drawn == OVERLAP else 'outputs'} checked against torch: same" in words
     assert f"`{case.text} · {shown}`" in index()
     assert f"### {label(drawing(case))}\n" in index()
 
@@ -147,8 +147,9 @@ def test_a_committed_file_is_what_is_drawn_now(case):
     steps = [0, len(drawn.scenes) // 2, len(drawn.scenes) - 1] if case.drawn == STEPS else [0]
     if case.drawn == STEPS:
         module, input, output = sizes_of(case)
-        channels = module.in_channels if case.view == SCATTER else module.out_channels
-        assert image.n_frames == len(drawn.scenes) == channels * math.prod(input if case.view == SCATTER else output)
+        scatter = case.view == SCATTER
+        channels, bias = (module.in_channels, 1) if scatter else (module.out_channels, 0)
+        assert image.n_frames == len(drawn.scenes) == channels * math.prod(input if scatter else output) + bias
     for step in steps:
         image.seek(step)
         assert difference(image, drawn.scenes[step], 1 if case.drawn == STEPS else PNG_SCALE) < NOISE

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import string
 
 import pytest
 from PIL import Image
 
 from trainloop.explain_conv.pictures.pictures import MOST_FRAMES, animation, still
-from trainloop.explain_conv.pictures.raster import gif, png
+from trainloop.explain_conv.pictures.raster import draw, gif, png
 from trainloop.explain_conv.pictures.scene import LOOKS, Scene, Tile, Words
 from trainloop.explain_conv.pictures.walks import SCATTER, Walk
 
@@ -18,8 +19,8 @@ def rgb(colour):
 
 
 def near_corner(image, tile, scale):
-    """The dot inside the outline, where no digit is."""
-    return image.getpixel(((tile.x + 3) * scale, (tile.y + 3) * scale))
+    """The dot inside the outline, where no digit and no letter is."""
+    return image.getpixel(((tile.x + 3) * scale, (tile.y + tile.height - 4) * scale))
 
 
 def plain_tiles(scene):
@@ -66,7 +67,50 @@ def test_a_long_walk_is_cut_and_says_so(conv):
     scenes = list(animation(Walk(conv.explained("ConvTranspose2d(1, 1, 2, stride=2)", "11x11"), SCATTER)))
     assert len(scenes) == MOST_FRAMES
     for scene in (scenes[0], scenes[-1]):
-        assert any(isinstance(shape, Words) and "The first 100 of 121 steps." in shape.text for shape in scene.shapes)
+        assert any(isinstance(shape, Words) and "The first 100 of 122 steps." in shape.text for shape in scene.shapes)
+
+
+def dark(image, ground):
+    """The dots that are not of the ground."""
+    return {(x, y) for x in range(image.width) for y in range(image.height) if image.getpixel((x, y)) != ground}
+
+
+@pytest.mark.parametrize("letter", string.ascii_lowercase)
+def test_a_letter_is_drawn_beside_the_number(letter):
+    """In the smallest cell that there is."""
+    ground, blank = rgb(LOOKS["read"].fill), Tile(8, 8, 24, 24, "read")
+
+    def drawn(**changes):
+        tile = blank._replace(**changes)
+        return dark(draw(Scene(40, 40, "", "", (tile,)), 2), ground)
+
+    frame = drawn()
+    alone = drawn(letter=letter) - frame
+    # Where the number lies under a letter: its text gives way.
+    number = drawn(letter=letter, text="8") - frame - alone
+    assert len(alone) > 10
+    assert len(number) > 60
+    assert not {(x + dx, y + dy) for x, y in alone for dx in (-1, 0, 1) for dy in (-1, 0, 1)} & number
+    assert all(16 < x < 64 and 16 < y < 64 for x, y in alone)
+
+
+def test_letters_stand_in_the_picture_and_its_legend(conv):
+    scene = still(conv.explained())
+    tiles = [shape for shape in scene.shapes if isinstance(shape, Tile)]
+    assert sorted(tile.letter for tile in tiles if tile.letter) == [*"aabbccdd"]
+    assert {tile.text for tile in tiles if not tile.plane} == {"", "a"}
+    assert any(isinstance(shape, Words) and "multiplied with each other" in shape.text for shape in scene.shapes)
+    with_letters = png(scene)
+    bare = Scene(
+        scene.width,
+        scene.height,
+        "",
+        "",
+        tuple(shape._replace(letter="") if isinstance(shape, Tile) else shape for shape in scene.shapes),
+    )
+    assert png(bare) != with_letters
+    plain = still(conv.explained("Conv2d(1, 1, 3)", "5x5"))
+    assert not any(isinstance(shape, Words) and "multiplied with" in shape.text for shape in plain.shapes)
 
 
 def test_the_digest_is_that_of_what_is_drawn(conv):

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from trainloop.explain_conv.pictures.pictures import still
+from trainloop.explain_conv.pictures.matrix import group_matrix
+from trainloop.explain_conv.pictures.pictures import overlap, still
 from trainloop.explain_conv.pictures.scene import LOOKS, Tile
 from trainloop.explain_conv.pictures.svg import svg
 
@@ -72,6 +73,67 @@ def test_every_number_of_the_output_and_every_tap_is_in_it(conv, text, size):
     if transposed:
         assert len(rects(root, "matrix", "read")) == len(read)
         assert len(rects(root, "matrix", "read", "entry")) == explanation.views[2].entries
+
+
+def test_letters_are_texts_of_their_own(conv):
+    letters = [node for node in parsed(conv.explained()).iter(f"{SPACE}text") if node.get("class") == "letter"]
+    assert sorted(node.text for node in letters) == [*"aabbccdd"]
+    assert all(node.get("data-plane") is None for node in letters)
+
+
+def test_what_was_compared_with_torch_is_said_and_nothing_more(conv):
+    explanation = conv.explained()
+    words = " ".join(node.text for node in parsed(explanation).iter(f"{SPACE}text"))
+    assert "outputs checked against torch: same" in words
+    assert "every number" not in words
+    counts = svg(overlap(explanation))
+    assert "counts checked against torch: same" in counts
+    assert "Along H and along W: kernel 3" in counts
+    row = svg(overlap(conv.explained("ConvTranspose1d(1, 1, 3, stride=2)", "4")))
+    assert "Along W: kernel 3" in row
+    two = svg(overlap(conv.explained("ConvTranspose2d(1, 1, (3, 4), stride=2)", "4x4")))
+    assert "Along H: kernel 3" in two
+    assert "Along W: kernel 4" in two
+
+
+GROUPS = ("ConvTranspose2d(4, 6, 3, stride=2, groups=2)", "4x4")
+
+
+@pytest.mark.parametrize("channel", [0, 2, 3, 4])
+def test_the_matrix_is_that_of_the_cells_group(conv, channel):
+    explanation = conv.explained(*GROUPS, cell=(channel, 2, 2))
+    matrix, group, view = group_matrix(explanation), channel // 3, explanation.views[2]
+    product = matrix.T @ explanation.input[2 * group : 2 * group + 2].flatten()
+    assert product.tolist() == view.output[3 * group : 3 * group + 3].flatten().tolist()
+    assert matrix.equal(view.arrays["matrix"]) == (group == 0)
+    root = parsed(explanation)
+    words = " ".join(node.text for node in root.iter(f"{SPACE}text"))
+    assert f"group {group} of 2" in words
+    assert f"The marked column makes output[{channel},2,2]." in words
+    read = [term for term in explanation.cell.terms if term.source is not None]
+    assert len(rects(root, "matrix", "read")) == len(read)
+    column = matrix[:, (channel % 3) * 81 + 2 * 9 + 2]
+    assert sorted(column[column != 0].tolist()) == sorted(term.weight for term in read)
+
+
+def formula_lines(explanation):
+    """The lines of the pictures, as they are broken."""
+    return [node.text for node in parsed(explanation).iter(f"{SPACE}text") if not node.get("data-plane")]
+
+
+def test_a_formula_is_not_broken_inside_round_brackets(conv):
+    explanation = conv.explained(
+        "ConvTranspose2d(1, 1, (3, 5), stride=(2, 3), padding=1, output_padding=1, dilation=(1, 2))", "3x3"
+    )
+    lines = formula_lines(explanation)
+    formulas = [line for line in lines if "·" in line or "output_padding +" in line]
+    assert len([line for line in formulas if "·" in line]) > 4
+    (sizes,) = [line for line in lines if "3×3" in line]
+    assert sizes.endswith("3×3 → 6×14")
+    for line in formulas:
+        assert line.count("(") == line.count(")"), line
+        assert not line.endswith(("−", "·", "+", "=", "→")), line
+        assert not line.startswith(("−", "·")), line
 
 
 def test_another_cell_marks_other_taps(conv):

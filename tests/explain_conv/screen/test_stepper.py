@@ -10,6 +10,7 @@ import signal
 import sys
 import termios
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -23,6 +24,14 @@ from trainloop.explain_conv.screen.stepper import BACK, FIRST, FORWARD, LAST, QU
 LEAVES_SCREEN, SHOWS_CURSOR = "\x1b[?1049l", "\x1b[?25h"
 
 
+def at_another_size(*_):
+    """What SIGWINCH did before."""
+
+
+def num_descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 @pytest.fixture
 def terminal(monkeypatch):
     ours, theirs = pty.openpty()
@@ -31,9 +40,13 @@ def terminal(monkeypatch):
         before = termios.tcgetattr(theirs)
         out = io.StringIO()
         console = Console(file=out, force_terminal=True, width=100, height=30, highlight=False)
+        before_all = signal.signal(signal.SIGWINCH, at_another_size)
+        descriptors = num_descriptors()
         yield SimpleNamespace(ours=ours, theirs=theirs, before=before, out=out, console=console)
         assert termios.tcgetattr(theirs) == before
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert signal.signal(signal.SIGWINCH, before_all) is at_another_size
+        assert num_descriptors() == descriptors
         assert out.getvalue().rstrip().endswith((SHOWS_CURSOR, LEAVES_SCREEN))
         assert LEAVES_SCREEN in out.getvalue()
         assert SHOWS_CURSOR in out.getvalue()
@@ -76,6 +89,69 @@ def test_arrows_go_forward_and_back_and_q_ends(conv, terminal):
 def test_it_begins_at_the_cell(conv, terminal):
     go(terminal, Walk(conv.explained("Conv2d(1, 1, 3)", "5x5", cell=(0, 2, 0))), b"q")
     assert steps_seen(terminal.out.getvalue()) == [7]
+
+
+def resize(terminal, width, height):
+    terminal.console.size = (width, height)
+    os.kill(os.getpid(), signal.SIGWINCH)
+
+
+def shown_last(terminal):
+    """What stands on the screen since it was begun from its first line."""
+    return re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", terminal.out.getvalue().rpartition("\x1b[H")[2]).splitlines()
+
+
+def test_another_size_is_drawn_at_once(conv, terminal):
+    walk, seen = Walk(conv.explained("Conv2d(1, 1, 3)", "5x5")), []
+
+    def act():
+        for width, height in ((60, 20), (100, 40), (30, 6)):
+            resize(terminal, width, height)
+            threading.Event().wait(0.1)
+            seen.append((width, height, shown_last(terminal)))
+        os.write(terminal.ours, b"q")
+
+    timer = later(act)
+    stepper.step_through(walk, terminal.console)
+    timer.join()
+    assert steps_seen(terminal.out.getvalue()) == [5, 5, 5]
+    for width, height, lines in seen:
+        assert len(lines) == height
+        assert {len(line) for line in lines} <= {width}
+    assert "needs 30×" in seen[-1][2][1]
+    # Each time from an empty screen, since lines of another width are left on it.
+    assert terminal.out.getvalue().count("\x1b[2J") == 3
+
+
+def test_without_the_signal_nothing_is_drawn_again(conv, terminal):
+    """The check above could not fail if it were drawn again by itself."""
+    walk = Walk(conv.explained("Conv2d(1, 1, 3)", "5x5"))
+
+    def act():
+        terminal.console.size = (60, 20)
+        threading.Event().wait(0.1)
+        os.write(terminal.ours, b"q")
+
+    timer = later(act)
+    stepper.step_through(walk, terminal.console)
+    timer.join()
+    assert steps_seen(terminal.out.getvalue()) == [5]
+
+
+def test_many_sizes_at_once_do_not_stop_it(conv, terminal):
+    resized = []
+
+    def act():
+        for _ in range(50):
+            os.kill(os.getpid(), signal.SIGWINCH)
+            resized.append(1)
+        os.write(terminal.ours, b"\x1b[Cq")
+
+    timer = later(act)
+    stepper.step_through(Walk(conv.explained("Conv2d(1, 1, 3)", "5x5")), terminal.console)
+    timer.join()
+    assert len(resized) == 50
+    assert steps_seen(terminal.out.getvalue())[0] == 5
 
 
 @pytest.mark.parametrize(

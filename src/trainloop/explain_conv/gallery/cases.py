@@ -110,7 +110,7 @@ TWINS = {
 }
 """by the convolution that each leads back from: its numbers, and its output's size as the input"""
 SEEN = {
-    SCATTER: "Each input element stamps the kernel, times itself; what padding cuts off is hatched.",
+    SCATTER: "Each input element stamps the kernel, times itself; what padding cuts off is hatched. Last comes the bias.",
     ZERO_INSERT: "The same numbers from a window with stride 1 over the spread and padded input, with the kernel turned.",
 }
 TRANSPOSED = tuple(
@@ -162,7 +162,7 @@ MORE = (
         "Two groups, strides, transposed",
         "ConvTranspose2d(2, 2, 3, stride=2, groups=2)",
         "2x2",
-        "An input channel stamps the output channels of its own group only.",
+        "An input channel stamps the output channels of its own group only; last comes the bias of each output channel.",
         view=SCATTER,
     ),
     Case(

@@ -82,9 +82,9 @@ def index() -> str:
 def _index_lines() -> Iterator[str]:
     yield "# The gallery"
     yield ""
-    yield "Made by `make gallery`; every number is computed, and checked against torch, while it is drawn. What colours and"
-    yield "patterns mean stands below each picture. [explain-conv](../explain-conv.md) draws any other problem. Sizes are"
-    yield "height × width, with the number of channels in front where there are several."
+    yield "Made by `make gallery`; every number is computed, and all outputs are checked against torch, while it is drawn."
+    yield "What colours and patterns mean stands below each picture. [explain-conv](../explain-conv.md) draws any other"
+    yield "problem. Sizes are height × width, with the number of channels in front where there are several."
     for section, cases in SECTIONS.items():
         yield from ("", f"## {section}")
         for case in cases:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainloop.explain_conv.explanation import Explanation
-from trainloop.explain_conv.pictures.planes import LEGEND, Frame, Plane
+from trainloop.explain_conv.pictures.planes import LEGEND, READ, Frame, Plane
 from trainloop.explain_conv.pictures.scene import PALE, Scene, Tile, Words, text_width
-from trainloop.explain_conv.screen.layout import window
+from trainloop.explain_conv.screen.layout import HELD, window, wrapped
 from trainloop.explain_conv.screen.words import head
 
 MARGIN, GAP, LINE = 16, 34, 18
@@ -66,23 +65,24 @@ def plane_part(plane: Plane, cell: int, most_cells: int = MOST_CELLS) -> Part:
     """
     most = max(5, min(most_cells, MOST_WIDTH // cell))
     rows, columns = (window(size, most, at) for size, at in zip(plane.sizes, plane.focus, strict=True))
-    side = 22 if plane.sizes[0] > 1 else 0
-    width = side + cell * len(columns)
+    side = 22 if max(plane.sizes[0], plane.room[0]) > 1 else 0
+    width = side + cell * max(len(columns), plane.room[1])
     lines = _wrapped(plane.title + _cut_text(plane, rows, columns), max(width, LEAST_TITLE), INDEX + 2)
     top, high = len(lines) * LINE, min(cell, TALLEST)
     shapes: list[Tile | Words] = [Words(side, LINE * n + 8, line, INDEX + 2) for n, line in enumerate(lines)]
-    for n, column in enumerate(columns):
+    for n, column in enumerate(columns if plane.room == (0, 0) else ()):
         x = side + n * cell + cell // 2
         shapes.append(Words(x, top + 7, str(plane.first[1] + column), INDEX, ink=PALE, anchor="middle"))
     marked: list[Tile | Words] = []
     for m, row in enumerate(rows):
         y = top + 16 + m * high
-        if side:
+        if side and plane.room == (0, 0):
             shapes.append(Words(side - 5, y + high // 2, str(plane.first[0] + row), INDEX, ink=PALE, anchor="end"))
         for n, column in enumerate(columns):
             place = (row, column)
             look = plane.look(place)
-            tile = Tile(side + n * cell, y, cell, high, look, plane.number(place), NUMBER, plane.name)
+            number, letter = plane.number(place), plane.letter(place)
+            tile = Tile(side + n * cell, y, cell, high, look, number, NUMBER, plane.name, letter)
             # Thick outlines lie over those of their neighbours.
             (marked if look in ("chosen", "read", "lost") else shapes).append(tile)
     width = max(width, *(text_width(line, INDEX + 2) for line in lines))
@@ -111,7 +111,7 @@ def frame_part(frame: Frame, cell: int, width: int = 0, formula_lines: int = 0) 
             y += part.height + 12
         lowest = max(lowest, y)
         x += widths[n]
-        if n < len(frame.symbols):
+        if n < len(frame.symbols) and frame.symbols[n]:
             shapes.append(Words(x + GAP // 2, LINE + 70, frame.symbols[n], 18, anchor="middle"))
         x += GAP
     lines = _wrapped(frame.formula, total, TEXT)
@@ -121,21 +121,25 @@ def frame_part(frame: Frame, cell: int, width: int = 0, formula_lines: int = 0) 
     return Part(total, lowest + LINE * (formula_lines or len(lines)), tuple(shapes))
 
 
-def scene_of(explanation: Explanation, parts: Sequence[Part], notes: Sequence[str] = ()) -> Scene:
+def scene_of(
+    explanation: Explanation, parts: Sequence[Part], notes: Sequence[str] = (), checked: str = "outputs"
+) -> Scene:
     """Return a picture of parts below each other, under the problem and its size, above the legend.
 
     Args:
         explanation: that the parts belong to.
         parts: from above.
         notes: lines below them.
+        checked: which numbers of the picture were compared with torch.
     """
     width = max(LEAST_WIDTH, *(part.width for part in parts))
     shapes: list[Tile | Words] = []
     y = MARGIN
-    for line in _wrapped(head(explanation), width, HEAD, bold=True):
+    # The two sizes stay on one line.
+    for line in _wrapped(head(explanation).replace(" → ", f"{HELD}→{HELD}"), width, HEAD, bold=True):
         shapes.append(Words(MARGIN, y + 8, line, HEAD, bold=True))
         y += 22
-    texts = [*_size_lines(explanation), _checked(explanation)]
+    texts = [*_size_lines(explanation), _checked(explanation, checked)]
     for line in [line for text in texts for line in _wrapped(text, width, NUMBER)]:
         shapes.append(Words(MARGIN, y + 8, line, NUMBER, ink=PALE))
         y += LINE
@@ -146,7 +150,7 @@ def scene_of(explanation: Explanation, parts: Sequence[Part], notes: Sequence[st
     for line in [line for note in notes for line in _wrapped(note, width, NUMBER)]:
         shapes.append(Words(MARGIN, y + 8, line, NUMBER, ink=PALE))
         y += LINE
-    legend = legend_part({shape.look for shape in shapes if isinstance(shape, Tile)}, width)
+    legend = legend_part([shape for shape in shapes if isinstance(shape, Tile)], width)
     shapes += legend.moved(MARGIN, y + 10)
     total = y + 10 + legend.height + MARGIN
     title = head(explanation)
@@ -155,17 +159,24 @@ def scene_of(explanation: Explanation, parts: Sequence[Part], notes: Sequence[st
     return Scene(width + 2 * MARGIN, total, title, description, tuple(shapes))
 
 
-def legend_part(looks: set[str], width: int) -> Part:
-    """Return what the looks mean that occur."""
+def legend_part(tiles: Sequence[Tile], width: int) -> Part:
+    """Return what the looks and letters mean that occur.
+
+    Args:
+        tiles: of the picture.
+        width: that there is.
+    """
+    looks = {tile.look for tile in tiles}
+    meanings = [(look, "", text) for look, text in LEGEND.items() if look in looks]
+    if any(tile.letter for tile in tiles):
+        meanings.insert(2, (READ, "a", "a with a, b with b, …: multiplied with each other"))
     shapes: list[Tile | Words] = []
     x, y = 0, 0
-    for look, text in LEGEND.items():
-        if look not in looks:
-            continue
+    for look, letter, text in meanings:
         wide = 24 + text_width(text, INDEX + 1) + 10
         if x and x + wide > width:
             x, y = 0, y + 22
-        shapes += [Tile(x, y, 16, 16, look), Words(x + 23, y + 8, text, INDEX + 1)]
+        shapes += [Tile(x, y, 16, 16, look, letter, INDEX), Words(x + 23, y + 8, text, INDEX + 1)]
         x += wide
     return Part(width, y + 18, tuple(shapes))
 
@@ -179,10 +190,10 @@ def _size_lines(explanation: Explanation) -> list[str]:
     return [f"{' and '.join(axes)} → {symbols[numbers]} = {numbers}" for numbers, axes in names.items()]
 
 
-def _checked(explanation: Explanation) -> str:
+def _checked(explanation: Explanation, checked: str) -> str:
     """Return what the comparison with torch found; without its version, so that a picture changes only with its content."""
     bad = [check.what for check in explanation.checks if not check.same]
-    return f"NOT the numbers of torch: {', '.join(bad)}" if bad else "every number checked against torch: same"
+    return f"NOT the numbers of torch: {', '.join(bad)}" if bad else f"{checked} checked against torch: same"
 
 
 def _cut_text(plane: Plane, rows: range, columns: range) -> str:
@@ -194,7 +205,7 @@ def _cut_text(plane: Plane, rows: range, columns: range) -> str:
 
 
 def _wrapped(text: str, width: int, size: int, *, bold: bool = False) -> list[str]:
-    return textwrap.wrap(text, max(12, width * 100 // text_width("x" * 100, size, bold=bold)), break_on_hyphens=False)
+    return wrapped(text, max(12, width * 100 // text_width("x" * 100, size, bold=bold)))
 
 
 def _fitting(text: str, width: int, size: int) -> str:

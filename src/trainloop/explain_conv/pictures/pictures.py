@@ -47,10 +47,13 @@ def overlap(explanation: Explanation) -> Scene:
         lambda place: f"count{min(int(counts[place]), MOST_COUNT)}",
         explanation.cell.place if transposed else explanation.pixel.place,
     )
-    why = dict.fromkeys(phases.why for phases in explanation.overlap.phases)
+    axes: dict[str, list[str]] = {}
+    for phases in explanation.overlap.phases:
+        axes.setdefault(phases.why, []).append(phases.axis)
+    why = " ".join(f"Along {' and along '.join(names)}: {text}." for text, names in axes.items())
     score = f"score {explanation.overlap.score:.2f} (0 is even, 1 has holes)"
-    frame = Frame(f"overlap: {score}", ((plane,),), (), " ".join(why))
-    return scene_of(explanation, [frame_part(frame, cell_size(explanation))])
+    frame = Frame(f"overlap: {score}", ((plane,),), (), why)
+    return scene_of(explanation, [frame_part(frame, cell_size(explanation))], checked="counts")
 
 
 def animation(walk: Walk) -> Iterator[Scene]:

@@ -29,6 +29,11 @@ Place = tuple[int, int]
 """(row, column)"""
 
 
+def nothing(_: Place) -> str:
+    """Return the letter of a place that has none."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Plane:
     """A plane of numbers.
@@ -41,6 +46,9 @@ class Plane:
         look: of a place.
         focus: that must be seen where not everything fits.
         first: what the first row and column are called, below 0 for padding.
+        letter: of a place; places of two planes with one letter belong together.
+        rank: how much it is needed where not every plane fits: 0 for the one that must be seen, then in this order.
+        room: (rows, columns) of the plane that a single number stands for, which has no row or column; else nothing.
     """
 
     name: str
@@ -50,6 +58,9 @@ class Plane:
     look: Callable[[Place], str]
     focus: Place
     first: Place = (0, 0)
+    letter: Callable[[Place], str] = nothing
+    rank: int = 0
+    room: Place = (0, 0)
 
 
 @dataclass(frozen=True)

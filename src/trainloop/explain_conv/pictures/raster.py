@@ -9,7 +9,20 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from trainloop.explain_conv.pictures.scene import DASHED, INK, LOOKS, PALE, PAPER, Look, Scene, Tile, Words
+from trainloop.explain_conv.pictures.scene import (
+    DASHED,
+    INK,
+    LETTER,
+    LETTER_BASE,
+    LETTER_LEFT,
+    LOOKS,
+    PALE,
+    PAPER,
+    Look,
+    Scene,
+    Tile,
+    Words,
+)
 
 PNG_SCALE = 2
 ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
@@ -77,9 +90,7 @@ def draw(scene: Scene, scale: int, size: tuple[int, int] | None = None) -> Image
         if isinstance(shape, Words):
             _words(image, pen, shape, scale)
         else:
-            image.paste(
-                _tile(shape.width, shape.height, shape.look, shape.text, shape.size, scale), _corner(shape, scale)
-            )
+            image.paste(_tile(shape._replace(x=0, y=0, plane=""), scale), _corner(shape, scale))
     return image
 
 
@@ -94,11 +105,11 @@ def _edge(look: Look, scale: int) -> int:
 
 
 @functools.lru_cache(maxsize=4096)
-def _tile(width: int, height: int, look_name: str, text: str, size: int, scale: int) -> Image.Image:
+def _tile(tile: Tile, scale: int) -> Image.Image:
     """Return a rectangle with its outline; the same ones come again in every frame."""
-    look = LOOKS[look_name]
+    look = LOOKS[tile.look]
     # An outline of 1 lies on its neighbour's, one of 2 half on either side.
-    w, h = ((side + look.width) * scale for side in (width, height))
+    w, h = ((side + look.width) * scale for side in (tile.width, tile.height))
     image = Image.new("RGB", (max(1, w), max(1, h)), look.fill)
     pen = ImageDraw.Draw(image)
     if look.hatch:
@@ -108,9 +119,12 @@ def _tile(width: int, height: int, look_name: str, text: str, size: int, scale: 
         _dashed(pen, w, h, look, scale)
     elif look.width:
         pen.rectangle((0, 0, w - 1, h - 1), outline=look.outline, width=look.width * scale)
-    if text:
-        x, y = w // 2, round(h / 2 + 0.36 * size * scale)
-        pen.text((x, y), text, fill=look.ink, font=_font(size * scale, look.bold), anchor="ms")
+    if tile.text:
+        x, y = w // 2, round(h / 2 + (tile.middle - tile.height // 2 + 0.36 * tile.size) * scale)
+        pen.text((x, y), tile.text, fill=look.ink, font=_font(tile.size * scale, look.bold), anchor="ms")
+    if tile.letter:
+        place = (LETTER_LEFT * scale + _edge(look, scale), LETTER_BASE * scale + _edge(look, scale))
+        pen.text(place, tile.letter, fill=look.ink, font=_font(LETTER * scale, bold=False), anchor="ls")
     return image
 
 

@@ -77,6 +77,8 @@ LOOKS = {
 """by what a place is"""
 MOST_COUNT = len(COUNTS) - 1
 """from here on, counts share the darkest look"""
+LETTER, LETTER_LEFT, LETTER_BASE, LETTER_SHIFT = 9, 3, 9, 3
+"""size of the letter in the corner of a rectangle, its left side and the line it stands on, and how far the text gives way"""
 
 
 class Tile(NamedTuple):
@@ -91,6 +93,7 @@ class Tile(NamedTuple):
         text: in it, or nothing.
         size: of the text.
         plane: that it belongs to, such as input; nothing for the legend.
+        letter: small in its corner, or nothing.
     """
 
     x: int
@@ -101,6 +104,12 @@ class Tile(NamedTuple):
     text: str = ""
     size: int = 12
     plane: str = ""
+    letter: str = ""
+
+    @property
+    def middle(self) -> int:
+        """Where its text has its middle, from its top: below the letter."""
+        return self.height // 2 + (LETTER_SHIFT if self.letter else 0)
 
 
 class Words(NamedTuple):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from torch import Tensor
 
-from trainloop.explain_conv.explanation import Cell, Explanation, View
+from trainloop.explain_conv.explanation import Cell, Explanation, Term, View
+from trainloop.explain_conv.pictures.bias import bias_frame, is_kept
 from trainloop.explain_conv.pictures.planes import (
     CHOSEN,
     CUT,
@@ -20,9 +23,20 @@ from trainloop.explain_conv.pictures.planes import (
     Place,
     Plane,
 )
-from trainloop.explain_conv.pictures.windows import MOST_CHANNELS, channel_title, never_read, not_drawn
-from trainloop.explain_conv.screen.layout import window
-from trainloop.explain_conv.screen.words import named_place, sum_text
+from trainloop.explain_conv.pictures.stamp_words import apart, begins, letters_of, stamps_text
+from trainloop.explain_conv.pictures.windows import (
+    FIRST_PAIR,
+    OTHER_GROUP,
+    OTHER_OUTPUT,
+    SAME_GROUP,
+    channel_title,
+    drawn_channels,
+    group_channels,
+    never_read,
+    not_drawn,
+    weight_name,
+)
+from trainloop.explain_conv.screen.words import named_place
 
 
 class StampFrames:
@@ -44,9 +58,10 @@ class StampFrames:
         explanation = self._explanation
         problem = explanation.problem
         self._add_up(done)
-        outputs = self._outputs_of(channel)
-        shown = window(problem.out_channels, MOST_CHANNELS, outputs[0])
-        inputs = window(problem.in_channels, MOST_CHANNELS, channel)
+        group, outputs = self._group_of(channel)
+        first = explanation.cell.channel if explanation.cell.channel in outputs else outputs[0]
+        shown = drawn_channels(problem.out_channels, outputs, first)
+        inputs = drawn_channels(problem.in_channels, group, channel)
         value = int(explanation.input[channel][place])
         name = named_place(explanation, "input", place, channel, problem.in_channels)
         starts = tuple(at * s - p for at, s, p in zip(place, problem.stride, problem.padding, strict=True))
@@ -54,11 +69,15 @@ class StampFrames:
             f"{title}: {name} = {value}",
             (
                 tuple(self._input(channel, {place: CHOSEN}, one) for one in inputs),
-                tuple(self._stamp(channel, value, one) for one in shown if one in outputs),
-                tuple(self._added(one, self._stamped(place) if one in outputs else {}, place) for one in shown),
+                tuple(self._stamp(channel, value, one, first) for one in shown if one in outputs),
+                tuple(
+                    self._added(one, self._stamped(place) if one in outputs else {}, self._middle(place), first)
+                    for one in shown
+                ),
             ),
             ("→", "⊕"),
-            f"{name} = {value} times the kernel, added {_from(problem.own(starts))}{not_drawn(explanation, inputs, shown)}",
+            f"{name} = {value} times the kernel, added {begins(problem.own(starts))}{apart(problem)}"
+            f"{not_drawn(explanation, inputs, shown)}",
         )
 
     def of_cell(self, cell: Cell) -> Frame:
@@ -66,31 +85,35 @@ class StampFrames:
         explanation = self._explanation
         problem = explanation.problem
         self._add_up(explanation.input.numel())
-        group = sorted({term.channel for term in cell.terms})
-        shown = window(problem.in_channels, MOST_CHANNELS, group[0])
+        group, made = self._group_of(cell.terms[0].channel)
+        shown = drawn_channels(problem.in_channels, group, group.start)
         read = [term for term in cell.terms if term.source is not None]
-        outputs = window(problem.out_channels, MOST_CHANNELS, cell.channel)
-        here = tuple(at + start for at, start in zip(cell.place, self._view.offset, strict=True))
+        outputs = drawn_channels(problem.out_channels, made, cell.channel)
+        here = (cell.place[0] + self._view.offset[0], cell.place[1] + self._view.offset[1])
+        letters = letters_of([term for term in read if term.channel in shown])
         name = named_place(explanation, "output", cell.place, cell.channel, problem.out_channels)
-        added = [
-            self._added(one, {(here[0], here[1]): CHOSEN} if one == cell.channel else {}, (0, 0), here)
-            for one in outputs
-        ]
+        added = [self._added(one, {here: CHOSEN} if one == cell.channel else {}, here, cell.channel) for one in outputs]
         return Frame(
             f"scatter: the stamps that meet in {name}",
             (
-                tuple(
-                    self._input(cell.terms[0].channel, {t.source: READ for t in read if t.channel == c and t.source}, c)
-                    for c in shown
-                ),
-                tuple(
-                    self._weights(c, cell.channel, {t.tap for t in read if t.channel == c}) for c in shown if c in group
-                ),
+                tuple(self._read_input(cell, read, c, letters) for c in shown),
+                tuple(self._weights(cell, read, c, letters) for c in shown if c in group),
                 tuple(added),
             ),
             ("→", "⊕"),
-            f"{name} = {sum_text(cell, problem.bias)}{not_drawn(explanation, shown, outputs)}",
+            f"{name} = {stamps_text(cell, problem.bias)}{not_drawn(explanation, shown, outputs)}",
         )
+
+    def with_bias(self, title: str) -> Frame:
+        """Return the frame in which the bias is added to all stamps; see ``bias.py``.
+
+        Args:
+            title: which step.
+        """
+        explanation = self._explanation
+        group, _ = self._group_of(explanation.cell.terms[0].channel)
+        inputs = drawn_channels(explanation.problem.in_channels, group, group.start)
+        return bias_frame(explanation, self._view, title, {one: self._input(one, {}, one) for one in inputs})
 
     def _add_up(self, done: int) -> None:
         """Bring the sum to a number of stamps; those before it are added again where it goes back.
@@ -106,7 +129,7 @@ class StampFrames:
         for step in range(self._done, done):
             row, column = divmod(step, columns)
             channel, row = divmod(row, rows)
-            outputs = self._outputs_of(channel)
+            _, outputs = self._group_of(channel)
             down, across = (self._slice(at, axis) for axis, at in enumerate((row, column)))
             part = (slice(outputs.start, outputs.stop), down, across)
             self._sum[part] += self._explanation.input[channel, row, column] * self._explanation.weight[channel]
@@ -118,18 +141,22 @@ class StampFrames:
         start, dilation = at * problem.stride[axis], problem.dilation[axis]
         return slice(start, start + dilation * (problem.kernel_size[axis] - 1) + 1, dilation)
 
-    def _outputs_of(self, channel: int) -> range:
-        """Return the output channels that an input channel goes into."""
+    def _group_of(self, channel: int) -> tuple[range, range]:
+        """Return the input and the output channels of the group that an input channel is in."""
         problem = self._explanation.problem
-        per_group = problem.out_channels // problem.groups
-        group = channel // (problem.in_channels // problem.groups)
-        return range(group * per_group, (group + 1) * per_group)
+        return group_channels(problem, channel // (problem.in_channels // problem.groups))
+
+    def _read_input(self, cell: Cell, read: list[Term], channel: int, letters: dict[tuple[int, Place], str]) -> Plane:
+        own = {term.source: letters.get((channel, term.tap), "") for term in read if term.channel == channel}
+        marks = {place: READ for place in own if place is not None}
+        plane = self._input(cell.terms[0].channel, marks, channel)
+        return dataclasses.replace(plane, letter=lambda place: own.get(place, ""))
 
     def _input(self, chosen: int, marks: dict[Place, str], channel: int) -> Plane:
         explanation = self._explanation
         problem = explanation.problem
         numbers = explanation.input[channel]
-        other = self._outputs_of(channel) != self._outputs_of(chosen)
+        other = self._group_of(channel) != self._group_of(chosen)
         mine = {place: mark for place, mark in marks.items() if mark != CHOSEN or channel == chosen}
 
         def look(place: Place) -> str:
@@ -139,27 +166,36 @@ class StampFrames:
         focus = next(iter(mine), (0, 0))
         title = channel_title("input", channel, problem.in_channels)
         sizes = (problem.input_sizes[0], problem.input_sizes[1])
-        return Plane("input", title, sizes, lambda place: str(int(numbers[place])), look, focus)
+        rank = OTHER_GROUP if other else FIRST_PAIR if channel == chosen else SAME_GROUP
+        return Plane("input", title, sizes, lambda place: str(int(numbers[place])), look, focus, rank=rank)
 
-    def _stamp(self, channel: int, value: int, output: int) -> Plane:
+    def _stamp(self, channel: int, value: int, output: int, first: int) -> Plane:
         stamp = (value * self._kernel(channel, output)).tolist()
-        title = channel_title(f"{value} · weight", output, self._explanation.problem.out_channels)
+        title = f"{value} · {weight_name(self._explanation.problem, channel, output)}"
         rows, columns = len(stamp), len(stamp[0])
         middle = (rows // 2, columns // 2)
         return Plane(
-            "weight", title, (rows, columns), lambda place: str(stamp[place[0]][place[1]]), lambda _: READ, middle
+            "weight",
+            title,
+            (rows, columns),
+            lambda place: str(stamp[place[0]][place[1]]),
+            lambda _: READ,
+            middle,
+            rank=FIRST_PAIR if output == first else SAME_GROUP,
         )
 
-    def _weights(self, channel: int, output: int, read: set[Place]) -> Plane:
-        numbers = self._kernel(channel, output).tolist()
+    def _weights(self, cell: Cell, read: list[Term], channel: int, letters: dict[tuple[int, Place], str]) -> Plane:
+        numbers = self._kernel(channel, cell.channel).tolist()
         rows, columns = len(numbers), len(numbers[0])
+        taps = {term.tap for term in read if term.channel == channel}
         return Plane(
             "weight",
-            channel_title("weight", channel, self._explanation.problem.in_channels),
+            weight_name(self._explanation.problem, channel, cell.channel),
             (rows, columns),
             lambda place: str(numbers[place[0]][place[1]]),
-            lambda place: READ if place in read else TAP,
+            lambda place: READ if place in taps else TAP,
             (rows // 2, columns // 2),
+            letter=lambda place: letters.get((channel, place), ""),
         )
 
     def _kernel(self, channel: int, output: int) -> Tensor:
@@ -170,21 +206,21 @@ class StampFrames:
         """Return where a stamp falls, on the uncropped sum."""
         sizes = self._sum.shape[1:]
         down, across = (range(sizes[axis])[self._slice(at, axis)] for axis, at in enumerate(place))
-        return {(r, c): READ if self._kept((r, c)) else LOST for r in down for c in across}
+        return {(r, c): READ if is_kept(self._explanation, self._view, (r, c)) else LOST for r in down for c in across}
 
-    def _kept(self, place: Place) -> bool:
-        """Whether a place of the uncropped sum is part of the output."""
-        sizes = self._explanation.output_sizes
-        return all(0 <= at - start < size for at, start, size in zip(place, self._view.offset, sizes, strict=True))
+    def _middle(self, place: Place) -> Place:
+        """Return where the stamp of an input element has its middle, on the uncropped sum."""
+        down, across = (self._slice(at, axis) for axis, at in enumerate(place))
+        return (down.start + down.stop - 1) // 2, (across.start + across.stop - 1) // 2
 
-    def _added(self, channel: int, marks: dict[Place, str], place: Place, focus: tuple[int, ...] = ()) -> Plane:
+    def _added(self, channel: int, marks: dict[Place, str], focus: Place, first: int) -> Plane:
         numbers, written, done = self._sum[channel], self._written[channel], self._done
-        stride, (top, left) = self._explanation.problem.stride, self._view.offset
+        top, left = self._view.offset
 
         def look(at: Place) -> str:
             if at in marks:
                 return marks[at]
-            if not self._kept(at):
+            if not is_kept(self._explanation, self._view, at):
                 return CUT
             self._add_up(done)
             return DONE if written[at] else WAITING
@@ -193,22 +229,19 @@ class StampFrames:
             self._add_up(done)
             return str(int(numbers[at])) if written[at] else ""
 
-        middle = focus or tuple(at * step for at, step in zip(place, stride, strict=True))
         bias = int(self._explanation.bias[channel])
         title = channel_title("stamps added up", channel, self._explanation.problem.out_channels)
         return Plane(
             "output",
-            title + (f", bias {bias} not yet" if bias else ""),
+            title + (f", without the bias {bias}" if bias else ""),
             (numbers.shape[0], numbers.shape[1]),
             number,
             look,
-            (middle[0], middle[1]),
+            focus,
             (-top, -left),
+            rank=0 if channel == first else OTHER_OUTPUT if self._same_group(channel, first) else OTHER_GROUP,
         )
 
-
-def _from(starts: tuple[int, ...]) -> str:
-    """Return where a stamp begins, in words."""
-    if len(starts) == 1:
-        return f"from column {starts[0]} on"
-    return f"from row {starts[0]}, column {starts[1]} on"
+    def _same_group(self, output: int, other: int) -> bool:
+        per_group = self._explanation.problem.out_channels // self._explanation.problem.groups
+        return output // per_group == other // per_group

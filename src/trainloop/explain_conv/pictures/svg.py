@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from html import escape
 
-from trainloop.explain_conv.pictures.scene import DASHED, LOOKS, PAPER, Look, Scene, Tile, Words
+from trainloop.explain_conv.pictures.scene import (
+    DASHED,
+    LETTER,
+    LETTER_BASE,
+    LETTER_LEFT,
+    LOOKS,
+    PAPER,
+    Look,
+    Scene,
+    Tile,
+    Words,
+)
 
 FONT = "DejaVu Sans, Verdana, Geneva, sans-serif"
 
@@ -50,9 +61,14 @@ def _tile(tile: Tile) -> list[str]:
     ]
     if tile.text:
         middle = Words(
-            tile.x + tile.width // 2, tile.y + tile.height // 2, tile.text, tile.size, look.bold, look.ink, "middle"
+            tile.x + tile.width // 2, tile.y + tile.middle, tile.text, tile.size, look.bold, look.ink, "middle"
         )
         lines.append(_words(middle, plane))
+    if tile.letter:
+        lines.append(
+            f'<text class="letter" x="{tile.x + LETTER_LEFT}" y="{tile.y + LETTER_BASE}" font-size="{LETTER}" '
+            f'fill="{look.ink}">{_safe(tile.letter)}</text>'
+        )
     return lines
 
 

@@ -1,7 +1,7 @@
 """The ways through an explanation, step by step: a window that slides, or stamps that add up.
 
 Each step is a frame of planes; the terminal and the pictures draw the same ones. Nothing but the running sum of the stamps is
-computed here, and its last step is the scatter view's own array.
+computed here. It ends in the scatter view's own array, and with the bias, where there is one, in the output.
 """
 
 from __future__ import annotations
@@ -52,13 +52,12 @@ class Walk:
         plane: Tensor = explanation.input if stamps else explanation.output
         self._rows, self._columns = plane.shape[1:]
         self._count = math.prod(plane.shape)
-        values = Values(explanation.problem)
-        self._frames: Frames = (
-            StampFrames(explanation, self.view) if stamps else WindowFrames(explanation, self.view, values)
-        )
+        self._stamps = StampFrames(explanation, self.view) if stamps else None
+        self._frames: Frames = self._stamps or WindowFrames(explanation, self.view, Values(explanation.problem))
 
     def __len__(self) -> int:
-        return self._count
+        """One step for each place; of stamps one more where a bias is added to all of them."""
+        return self._count + (self._stamps is not None and self.explanation.problem.bias)
 
     @property
     def start(self) -> int:
@@ -72,12 +71,14 @@ class Walk:
         Args:
             step: from 0 on.
         """
+        title = f"{self.view.name}, step {step + 1:,} of {len(self):,}"
+        if self._stamps and step == self._count:
+            return self._stamps.with_bias(title)
         row, column = divmod(step, self._columns)
         channel, row = divmod(row, self._rows)
-        title = f"{self.view.name}, step {step + 1:,} of {len(self):,}"
         return self._frames.frame(channel, (row, column), title, step + 1)
 
     def whole(self) -> Frame:
         """Return the frame of the explanation's own cell or pixel with everything computed."""
         at = self.explanation.pixel if self.view.name == SCATTER else self.explanation.cell
-        return self._frames.frame(at.channel, at.place, self.view.name, len(self))
+        return self._frames.frame(at.channel, at.place, self.view.name, self._count)

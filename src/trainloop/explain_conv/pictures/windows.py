@@ -20,17 +20,62 @@ from trainloop.explain_conv.pictures.planes import (
     Place,
     Plane,
 )
+from trainloop.explain_conv.problem import Problem
 from trainloop.explain_conv.screen.layout import window
 from trainloop.explain_conv.screen.words import named_place, sum_text
 
 MOST_CHANNELS = 4
 """of the input or output in one frame"""
 GATHER = "gather"
+FIRST_PAIR, SAME_GROUP, OTHER_OUTPUT, OTHER_GROUP = 1, 2, 3, 4
+"""how much a plane is needed beside that of the explained place, which has 0"""
 
 
 def channel_title(name: str, channel: int, channels: int) -> str:
     """Return the title of a plane, with its channel where there are several."""
     return f"{name}, channel {channel} of {channels}" if channels > 1 else name
+
+
+def weight_name(problem: Problem, channel: int, output: int) -> str:
+    """Return what the kernel between two channels is called: its index in torch's weight where that holds several.
+
+    Args:
+        problem: whose.
+        channel: of the input.
+        output: channel of the output.
+    """
+    if problem.weight_shape[:2] == (1, 1):
+        return "weight"
+    if problem.transposed:
+        return f"weight[{channel},{output % (problem.out_channels // problem.groups)}]"
+    return f"weight[{output},{channel % (problem.in_channels // problem.groups)}]"
+
+
+def group_channels(problem: Problem, group: int) -> tuple[range, range]:
+    """Return the input and the output channels of a group.
+
+    Args:
+        problem: whose.
+        group: from 0 on.
+    """
+    inputs, outputs = problem.in_channels // problem.groups, problem.out_channels // problem.groups
+    return range(group * inputs, (group + 1) * inputs), range(group * outputs, (group + 1) * outputs)
+
+
+def drawn_channels(channels: int, group: range, channel: int) -> range:
+    """Return at most ``MOST_CHANNELS`` channels: those of a group first, around one of them.
+
+    Args:
+        channels: that there are.
+        group: channels of one group.
+        channel: of the group, that must be among them.
+    """
+    if len(group) > MOST_CHANNELS:
+        inside = window(len(group), MOST_CHANNELS, channel - group.start)
+        return range(group.start + inside.start, group.start + inside.stop)
+    most = min(channels, MOST_CHANNELS)
+    start = min(max(group.start - (most - len(group)) // 2, 0), channels - most)
+    return range(start, start + most)
 
 
 def not_drawn(explanation: Explanation, inputs: range, outputs: range) -> str:
@@ -71,14 +116,14 @@ class WindowFrames:
         explanation = self._explanation
         problem = explanation.problem
         cell = explain_cell(self._values, self._taps, explanation.output, (channel, *place))
-        group = sorted({term.channel for term in cell.terms})
-        inputs = window(problem.in_channels, MOST_CHANNELS, group[0])
-        outputs = window(problem.out_channels, MOST_CHANNELS, channel)
+        group, made = group_channels(problem, channel // (problem.out_channels // problem.groups))
+        inputs = drawn_channels(problem.in_channels, group, group.start)
+        outputs = drawn_channels(problem.out_channels, made, channel)
         name = named_place(explanation, "output", place, channel, problem.out_channels)
         return Frame(
             f"{title}: {name} = {cell.value}",
             (
-                tuple(self._slid_plane(cell, one, shown=one in group) for one in inputs),
+                tuple(self._slid_plane(cell, one, group) for one in inputs),
                 tuple(self._kernel(cell, one) for one in inputs if one in group),
                 tuple(self._output(cell, one, done) for one in outputs),
             ),
@@ -86,14 +131,14 @@ class WindowFrames:
             f"{name} = {sum_text(cell, problem.bias)}{not_drawn(explanation, inputs, outputs)}",
         )
 
-    def _slid_plane(self, cell: Cell, channel: int, *, shown: bool) -> Plane:
+    def _slid_plane(self, cell: Cell, channel: int, group: range) -> Plane:
         plane, (top, left) = self._slid[channel], self._view.offset
         terms = [term for term in cell.terms if term.channel == channel]
         marks = {(term.place[0] + top, term.place[1] + left): LOST if term.source is None else READ for term in terms}
         focus = sorted(marks)[len(marks) // 2] if marks else (0, 0)
 
         def look(place: Place) -> str:
-            if not shown:
+            if channel not in group:
                 return OTHER
             return marks.get(place) or self._place_look((place[0] - top, place[1] - left))
 
@@ -108,6 +153,7 @@ class WindowFrames:
             look,
             focus,
             (-top, -left),
+            rank=_rank(cell, channel, group),
         )
 
     def _place_look(self, place: Place) -> str:
@@ -126,10 +172,10 @@ class WindowFrames:
     def _kernel(self, cell: Cell, channel: int) -> Plane:
         problem = self._explanation.problem
         kernel: Array = self._values.kernel(channel, cell.channel)
-        name = "weight"
+        name = weight_name(problem, channel, cell.channel)
         if self._view.name != GATHER:
             kernel = self._view.arrays["turned"][cell.channel, channel % (problem.in_channels // problem.groups)]
-            name = "turned weight"
+            name = f"turned {name}"
         numbers, (rows, columns) = kernel.tolist(), problem.kernel_size
         read = {term.tap for term in cell.terms if term.channel == channel and term.source is not None}
 
@@ -139,11 +185,12 @@ class WindowFrames:
 
         return Plane(
             "weight",
-            channel_title(name, channel, problem.in_channels),
+            name,
             (rows, columns),
             lambda place: str(numbers[place[0]][place[1]]),
             look,
             (rows // 2, columns // 2),
+            rank=_rank(cell, channel, range(channel, channel + 1)),
         )
 
     def _output(self, cell: Cell, channel: int, done: int) -> Plane:
@@ -166,4 +213,12 @@ class WindowFrames:
             lambda place: str(int(numbers[place])) if is_done(place) else "",
             look,
             cell.place,
+            rank=0 if channel == cell.channel else OTHER_OUTPUT,
         )
+
+
+def _rank(cell: Cell, channel: int, group: range) -> int:
+    """Return how much a plane of an input channel is needed, or its weights: first those that the sum begins with."""
+    if channel not in group:
+        return OTHER_GROUP
+    return FIRST_PAIR if channel == cell.terms[0].channel else SAME_GROUP

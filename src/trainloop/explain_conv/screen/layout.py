@@ -6,6 +6,7 @@ and a place where nothing is shows a dot. The two colours, orange and blue, are 
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ GAP = 3
 """columns between two blocks side by side"""
 MOST_ROWS = 12
 """of a grid"""
+SHORT = 40
+"""letters of a text in round brackets that stays on one line whatever it says"""
+HELD, JOINED = "\N{NO-BREAK SPACE}", "\x1f"
+"""instead of a space at which no line ends: in round brackets, and beside an operator"""
 
 
 @dataclass(frozen=True)
@@ -57,21 +62,23 @@ class Grid:
     first: tuple[int, int] = (0, 0)
     digits: int = 0
 
-    def block(self, width: int, most_rows: int = MOST_ROWS) -> Block:
+    def block(self, width: int, most_rows: int = MOST_ROWS, *, numbered: bool = True) -> Block:
         """Return the grid with as many rows and columns around the focus as fit.
 
         Args:
             width: columns that there are.
             most_rows: rows that are drawn at most.
+            numbered: whether columns have numbers.
         """
         rows = window(self.sizes[0], most_rows, self.focus[0])
         cell = self._cell_width(rows, window(self.sizes[1], width, self.focus[1]))
         side = self._side_width(rows)
         columns = window(self.sizes[1], max(1, (width - side) // cell), self.focus[1])
         cut = (len(rows), len(columns)) != self.sizes
-        head = Text(" " * side + "".join(f"{self.first[1] + c:>{cell - 1}} " for c in columns), style="dim")
+        numbers = "".join(f"{self.first[1] + c if numbered else '':>{cell - 1}} " for c in columns)
+        head = Text(" " * side + numbers, style="dim")
         lines = [self._line(row, columns, cell, side) for row in rows]
-        title = textwrap.wrap(self.title + (self._window_text(rows, columns) if cut else ""), width)
+        title = wrapped(self.title + (self._window_text(rows, columns) if cut else ""), width)
         return Block((*(Text(line, style="italic") for line in title), head, *lines))
 
     def _window_text(self, rows: range, columns: range) -> str:
@@ -149,14 +156,42 @@ def paragraph(text: str, width: int, *, indent: int = 2, style: str = "", first:
         first: what stands in front of the first line, filled up to the indent; spaces alone are taken as they are.
     """
     front = first if first and not first.strip() else f"{first:<{indent}}"
-    wrapped = textwrap.wrap(
-        text,
-        max(width, indent + 20),
-        initial_indent=front,
-        subsequent_indent=" " * indent,
-        break_on_hyphens=False,
-    )
-    return [Text(line, style=style) for line in wrapped]
+    return [Text(line, style=style) for line in wrapped(text, max(width, indent + 20), front, " " * indent)]
+
+
+def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    """Return a text in lines; a formula is broken before +, = and →, not within what belongs together.
+
+    Args:
+        text: any.
+        width: letters of a line.
+        first: what stands in front of the first line.
+        rest: what stands in front of the others.
+    """
+    held = _held(text, width - max(len(first), len(rest)))
+    lines = textwrap.wrap(held, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    return [line.replace(HELD, " ").replace(JOINED, " ") for line in lines]
+
+
+def _held(text: str, most: int) -> str:
+    """Return a text whose spaces at which no line may end are others: of short or arithmetic brackets, and of operators."""
+    letters, opened = list(text), []
+    for end, letter in enumerate(text):
+        if letter == "(":
+            opened.append(end)
+        elif letter == ")" and opened:
+            start = opened.pop()
+            inside = text[start : end + 1]
+            if len(inside) <= (most if re.search(r" [−+/] |·", inside) else min(most, SHORT)):
+                letters[start : end + 1] = inside.replace(" ", HELD)
+    # A number and what it is stay together: 4 (bias).
+    named = re.sub(r"(?<=\d) (?=\([a-z\d])", JOINED, "".join(letters))
+    joined = re.sub(r" ([·−∗/]) ", rf"{JOINED}\1{JOINED}", named)
+    joined = re.sub(r"(^| )([+=→]) ", rf"\1\2{JOINED}", joined)
+    # What is wider than a line must end somewhere, before an operator if that will do.
+    for held in (rf"{JOINED}(?=[·−∗/]{JOINED})", JOINED, HELD):
+        joined = " ".join(part if len(part) <= most else re.sub(held, " ", part) for part in joined.split(" "))
+    return joined
 
 
 def heading(text: str, width: int) -> list[Text]:

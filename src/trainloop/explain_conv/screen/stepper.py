@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from rich.console import Console
+from rich.control import Control
 from rich.text import Text
 
 from trainloop.errors import UsageError
 from trainloop.explain_conv.pictures.walks import Walk
-from trainloop.explain_conv.screen.frames import fitting_lines, most_digits
+from trainloop.explain_conv.screen.frames import BESIDES, fitting_lines, most_digits
 
 FORWARD, BACK, FIRST, LAST, QUIT = "forward", "back", "first", "last", "quit"
+REDRAW = "redraw"
+"""no key: the terminal has another size"""
 KEYS = {
     b"\x1b[C": FORWARD,
     b"\x1b[B": FORWARD,
@@ -39,7 +45,7 @@ KEYS = {
     b"\x04": QUIT,
 }
 """what a terminal sends for a key: arrows, Space and Backspace, Home, End, q, Ctrl-D"""
-HELP = "→ forward · ← back · Home, End · q ends"
+HELP, SHORT_HELP = "→ forward · ← back · Home, End · q ends", "→ ← · q ends"
 
 
 def require_terminal(console: Console) -> None:
@@ -73,15 +79,20 @@ def step_through(walk: Walk, console: Console) -> None:
     """
     digits = most_digits(walk)
     step = walk.start
-    with _keys() as read, _ended_by_sigterm(), console.screen() as screen:
+    with _resized() as resized, _keys(resized) as read, _ended_by_sigterm(), console.screen() as screen:
         while True:
             width, height = console.size
-            lines = fitting_lines(walk.frame(step), width, height - 1, digits)
-            screen.update(_joined([Text(HELP[:width], style="dim"), *lines]))
+            lines = fitting_lines(walk.frame(step), width, height - BESIDES, digits)
+            help = HELP if len(HELP) <= width else SHORT_HELP[:width]
+            console.control(Control.home())
+            screen.update(_joined([Text(help, style="dim"), *lines]))
             for key in read():
                 if key == QUIT:
                     return
-                step = _moved(step, key, len(walk))
+                if key == REDRAW:
+                    console.control(Control.clear())
+                else:
+                    step = _moved(step, key, len(walk))
 
 
 def split_keys(data: bytes) -> list[str]:
@@ -125,10 +136,33 @@ def _joined(lines: list[Text]) -> Text:
 
 
 @contextmanager
-def _keys() -> Iterator[Callable[[], list[str]]]:
-    """Give a function that waits for keys; the terminal is as before at the end.
+def _resized() -> Iterator[socket.socket]:
+    """Give a socket on which there is something to read once the terminal has another size."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+
+    def tell(_: int, __: FrameType | None) -> None:
+        # A full socket says it already.
+        with contextlib.suppress(BlockingIOError):
+            theirs.send(b"\0")
+
+    before = signal.signal(signal.SIGWINCH, tell)
+    try:
+        yield ours
+    finally:
+        signal.signal(signal.SIGWINCH, before)
+        ours.close()
+        theirs.close()
+
+
+@contextmanager
+def _keys(resized: socket.socket) -> Iterator[Callable[[], list[str]]]:
+    """Give a function that waits for keys or for another size; the terminal is as before at the end.
 
     Ctrl-C still interrupts; Ctrl-Z does not suspend, which would leave the terminal in this state.
+
+    Args:
+        resized: on which there is something to read after the terminal's size has changed.
     """
     import termios
     import tty
@@ -140,9 +174,18 @@ def _keys() -> Iterator[Callable[[], list[str]]]:
         now = termios.tcgetattr(descriptor)
         now[6][termios.VSUSP] = b"\0"
         termios.tcsetattr(descriptor, termios.TCSADRAIN, now)
-        yield lambda: split_keys(os.read(descriptor, 1024))
+        yield lambda: _wait(descriptor, resized)
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _wait(keys: int, resized: socket.socket) -> list[str]:
+    """Return the next keys, or that the terminal's size has changed."""
+    ready, _, _ = select.select([keys, resized.fileno()], [], [])
+    if resized.fileno() in ready:
+        resized.recv(1024)
+        return [REDRAW]
+    return split_keys(os.read(keys, 1024))
 
 
 @contextmanager
