@@ -88,12 +88,12 @@ def test_what_was_compared_with_torch_is_said_and_nothing_more(conv):
     assert "every number" not in words
     counts = svg(overlap(explanation))
     assert "counts checked against torch: same" in counts
-    assert "Along H and along W: kernel 3" in counts
+    assert "H and W: kernel 3" in counts
     row = svg(overlap(conv.explained("ConvTranspose1d(1, 1, 3, stride=2)", "4")))
-    assert "Along W: kernel 3" in row
+    assert "W: kernel 3" in row
     two = svg(overlap(conv.explained("ConvTranspose2d(1, 1, (3, 4), stride=2)", "4x4")))
-    assert "Along H: kernel 3" in two
-    assert "Along W: kernel 4" in two
+    assert "H: kernel 3" in two
+    assert "W: kernel 4" in two
 
 
 GROUPS = ("ConvTranspose2d(4, 6, 3, stride=2, groups=2)", "4x4")

@@ -11,6 +11,7 @@ from trainloop.explain_conv.pictures.planes import Frame, Plane
 from trainloop.explain_conv.pictures.scene import MOST_COUNT, Scene
 from trainloop.explain_conv.pictures.stamps import StampFrames
 from trainloop.explain_conv.pictures.walks import SCATTER, ZERO_INSERT, Walk
+from trainloop.explain_conv.screen.words import overlap_texts, score_text
 
 MOST_FRAMES = 100
 """of an animation"""
@@ -47,12 +48,8 @@ def overlap(explanation: Explanation) -> Scene:
         lambda place: f"count{min(int(counts[place]), MOST_COUNT)}",
         explanation.cell.place if transposed else explanation.pixel.place,
     )
-    axes: dict[str, list[str]] = {}
-    for phases in explanation.overlap.phases:
-        axes.setdefault(phases.why, []).append(phases.axis)
-    why = " ".join(f"Along {' and along '.join(names)}: {text}." for text, names in axes.items())
-    score = f"score {explanation.overlap.score:.2f} (0 is even, 1 has holes)"
-    frame = Frame(f"overlap: {score}", ((plane,),), (), why)
+    why = ". ".join(overlap_texts(explanation, with_counts=False))
+    frame = Frame(f"score {explanation.overlap.score:.2f}: {score_text(explanation)}", ((plane,),), (), why)
     return scene_of(explanation, [frame_part(frame, cell_size(explanation))], checked="counts")
 
 

@@ -34,9 +34,8 @@ from trainloop.explain_conv.pictures.windows import (
     group_channels,
     never_read,
     not_drawn,
-    weight_name,
 )
-from trainloop.explain_conv.screen.words import named_place
+from trainloop.explain_conv.screen.words import named_place, weight_name
 
 
 class StampFrames:

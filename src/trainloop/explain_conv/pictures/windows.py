@@ -22,7 +22,7 @@ from trainloop.explain_conv.pictures.planes import (
 )
 from trainloop.explain_conv.problem import Problem
 from trainloop.explain_conv.screen.layout import window
-from trainloop.explain_conv.screen.words import named_place, sum_text
+from trainloop.explain_conv.screen.words import named_place, sum_text, weight_name
 
 MOST_CHANNELS = 4
 """of the input or output in one frame"""
@@ -34,21 +34,6 @@ FIRST_PAIR, SAME_GROUP, OTHER_OUTPUT, OTHER_GROUP = 1, 2, 3, 4
 def channel_title(name: str, channel: int, channels: int) -> str:
     """Return the title of a plane, with its channel where there are several."""
     return f"{name}, channel {channel} of {channels}" if channels > 1 else name
-
-
-def weight_name(problem: Problem, channel: int, output: int) -> str:
-    """Return what the kernel between two channels is called: its index in torch's weight where that holds several.
-
-    Args:
-        problem: whose.
-        channel: of the input.
-        output: channel of the output.
-    """
-    if problem.weight_shape[:2] == (1, 1):
-        return "weight"
-    if problem.transposed:
-        return f"weight[{channel},{output % (problem.out_channels // problem.groups)}]"
-    return f"weight[{output},{channel % (problem.in_channels // problem.groups)}]"
 
 
 def group_channels(problem: Problem, group: int) -> tuple[range, range]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from trainloop.explain_conv.explanation import Array, Explanation, View
 from trainloop.explain_conv.screen.layout import CHOSEN, CUT, NOTHING, READ, Block, Grid, window
+from trainloop.explain_conv.screen.words import weight_name
 
 Place = tuple[int, int]
 SMALL = 5
@@ -51,10 +52,10 @@ def cell_grids(explanation: Explanation, width: int) -> list[Block]:
     sources = {term.source: READ for term in own if term.source is not None}
     middle = own[len(own) // 2] if own else None
     focus = (0, 0) if middle is None or middle.source is None else middle.source
-    kernel = _kernel(explanation, channel, cell.channel)
+    kernel, name = _kernel(explanation, channel, cell.channel), weight_name(problem, channel, cell.channel)
     return [
         grid_of(_title("input", channel, problem.in_channels), explanation.input[channel], sources, focus).block(width),
-        grid_of("weight", kernel, {term.tap: READ for term in own}, middle.tap if middle else (0, 0)).block(width),
+        grid_of(name, kernel, {term.tap: READ for term in own}, middle.tap if middle else (0, 0)).block(width),
         grid_of(
             _title("output", cell.channel, problem.out_channels),
             explanation.output[cell.channel],
@@ -98,7 +99,8 @@ def uncropped_grid(explanation: Explanation, view: View, width: int) -> Block:
             return CHOSEN
         return "" if top <= row < top + sizes[0] and left <= column < left + sizes[1] else CUT
 
-    return grid_of("all stamps added up", plane, mark, here, (-top, -left)).block(width)
+    title = _title("all stamps added up", cell.channel, explanation.problem.out_channels)
+    return grid_of(title, plane, mark, here, (-top, -left)).block(width)
 
 
 def window_grids(explanation: Explanation, view: View, width: int) -> list[Block]:
@@ -114,10 +116,11 @@ def window_grids(explanation: Explanation, view: View, width: int) -> list[Block
     title = _title("spread input" if name == "spread" else padded, channel, problem.in_channels)
     grid = grid_of(title, plane, places, focus, (-top, -left), dots=True)
     if name == "padded":
-        kernel, label = _kernel(explanation, channel, cell.channel), "weight"
+        kernel, label = _kernel(explanation, channel, cell.channel), weight_name(problem, channel, cell.channel)
     else:
         inputs = problem.in_channels // problem.groups
-        kernel, label = view.arrays["turned"][cell.channel, channel % inputs], "turned weight"
+        kernel = view.arrays["turned"][cell.channel, channel % inputs]
+        label = f"turned {weight_name(problem, channel, cell.channel)}"
     return [grid.block(width), grid_of(label, kernel, {}, (0, 0)).block(width)]
 
 

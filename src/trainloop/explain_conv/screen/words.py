@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from trainloop.explain_conv.axis import INPUT, INSERTED, PADDING
 from trainloop.explain_conv.explanation import Axis, Cell, Explanation, Phases, Pixel, Term, Way
+from trainloop.explain_conv.problem import Problem
 from trainloop.report.format import count
 from trainloop.report.format import size as bytes_text
 
@@ -30,6 +31,21 @@ def place_text(explanation: Explanation, place: tuple[int, int], channel: int | 
 def named_place(explanation: Explanation, name: str, place: tuple[int, int], channel: int, channels: int) -> str:
     """Return ``input[3,4]``, or ``input[0,3,4]`` where there are several channels."""
     return f"{name}[{place_text(explanation, place, channel if channels > 1 else None)}]"
+
+
+def weight_name(problem: Problem, channel: int, output: int) -> str:
+    """Return what the kernel between two channels is called: its index in torch's weight where that holds several.
+
+    Args:
+        problem: whose.
+        channel: of the input.
+        output: channel of the output.
+    """
+    if problem.weight_shape[:2] == (1, 1):
+        return "weight"
+    if problem.transposed:
+        return f"weight[{channel},{output % (problem.out_channels // problem.groups)}]"
+    return f"weight[{output},{channel % (problem.in_channels // problem.groups)}]"
 
 
 def head(explanation: Explanation) -> str:
@@ -263,12 +279,17 @@ def cost_facts(explanation: Explanation) -> dict[str, str]:
     return facts
 
 
-def overlap_texts(explanation: Explanation) -> list[str]:
-    """Return why outputs are written (of a convolution: inputs read) as often as they are, for each axis that differs."""
+def overlap_texts(explanation: Explanation, *, with_counts: bool = True) -> list[str]:
+    """Return why outputs are written (of a convolution: inputs read) as often as they are, for each axis that differs.
+
+    Args:
+        explanation: the whole.
+        with_counts: add the counts of a whole period.
+    """
     by_text: dict[str, list[str]] = {}
     for phases in explanation.overlap.phases:
         counts = " ".join(map(str, phases.counts))
-        far = f" (far from the border: {counts}, over and over)" if phases.stride > 1 else ""
+        far = f" (far from the border: {counts}, over and over)" if with_counts and phases.stride > 1 else ""
         by_text.setdefault(f"{phases.why}{far}", []).append(phases.axis)
     return [f"{' and '.join(axes)}: {text}" for text, axes in by_text.items()]
 
