@@ -24,7 +24,7 @@ FEW_CELLS = 10
 """where there are several channels"""
 LEAST_WIDTH = 560
 MOST_FORMULA = 2
-"""lines of a formula"""
+"""lines of a formula in an animation, whose frames are equally high"""
 LEAST_TITLE = 165
 """how wide the title of a plane may be, however small the plane is"""
 
@@ -115,8 +115,8 @@ def frame_part(frame: Frame, cell: int, width: int = 0, formula_lines: int = 0) 
             shapes.append(Words(x + GAP // 2, LINE + 70, frame.symbols[n], 18, anchor="middle"))
         x += GAP
     lines = _wrapped(frame.formula, total, TEXT)
-    if len(lines) > MOST_FORMULA:
-        lines = [*lines[: MOST_FORMULA - 1], _fitting("… " + lines[-1], total, TEXT)]
+    if 0 < formula_lines < len(lines):
+        lines = [*lines[: formula_lines - 1], _fitting("… " + lines[-1], total, TEXT)]
     shapes += [Words(0, lowest + 6 + LINE * n, line, TEXT) for n, line in enumerate(lines)]
     return Part(total, lowest + LINE * (formula_lines or len(lines)), tuple(shapes))
 
