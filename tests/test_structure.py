@@ -52,6 +52,26 @@ def test_no_two_packages_import_each_other():
     assert mutual == []
 
 
+def room_of(parts, house):
+    """The sub-package of a package that a module lies in; None where it lies elsewhere, or in the package itself."""
+    inside = parts[: len(house)] == house and len(parts) > len(house) + 1
+    return parts[len(house)] if inside else None
+
+
+def test_no_two_rooms_of_a_package_import_each_other():
+    houses = {path.parent.relative_to(SOURCE).parts for path in FILES if path.parent != SOURCE}
+    for house in houses:
+        found = defaultdict(set)
+        for path in FILES:
+            room = room_of(path.relative_to(SOURCE).parts, house)
+            for module in imported_modules(path) if room else ():
+                # One more part stands for the name that is imported from a package.
+                other = room_of((*module.split(".")[1:], "name"), house) if module.startswith("trainloop.") else None
+                if other and other != room:
+                    found[room].add(other)
+        assert [(one, two) for one in found for two in found[one] if one in found.get(two, ())] == [], house
+
+
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [

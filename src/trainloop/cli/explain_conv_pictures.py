@@ -134,7 +134,7 @@ class Looks:
         from trainloop.explain_conv.screen.frames import all_frames
         from trainloop.explain_conv.screen.show import show
         from trainloop.explain_conv.screen.stepper import step_through
-        from trainloop.explain_conv.screen.words import checked_text, head
+        from trainloop.explain_conv.words.names import checked_text, head
 
         walk = Walk(explanation, self.view or "")
         if self.step:

@@ -21,17 +21,12 @@ from trainloop.explain_conv.limits import nearest_smaller, too_large
 from trainloop.explain_conv.nearest import fits, nearest_problem
 from trainloop.explain_conv.page.html import COMPUTING, MOST_ALONG_AXIS, _read
 from trainloop.explain_conv.screen.answers import solve_lines
-from trainloop.explain_conv.screen.rule import rule_lines
-from trainloop.explain_conv.screen.words import (
-    cost_facts,
-    distinct_axes,
-    overlap_texts,
-    score_text,
-    size_notes,
-    taps_text,
-    way_text,
-)
 from trainloop.explain_conv.solver import solve
+from trainloop.explain_conv.words.cell import taps_text
+from trainloop.explain_conv.words.cost import cost_facts
+from trainloop.explain_conv.words.overlap import overlap_texts, score_text, way_text
+from trainloop.explain_conv.words.rule import rule_lines
+from trainloop.explain_conv.words.size import distinct_axes, size_notes
 from trainloop.manual.errors import ConvShapeError
 from trainloop.report.format import size as bytes_text
 
@@ -271,7 +266,8 @@ def test_the_limits_of_the_page_are_python_s(node):
     from trainloop.cli import explain_conv_request as request
     from trainloop.explain_conv import limits, nearest, overlap, solver, values
     from trainloop.explain_conv.page import html
-    from trainloop.explain_conv.screen import answers, rule, words
+    from trainloop.explain_conv.screen import answers
+    from trainloop.explain_conv.words import rule, size
 
     expected = {
         "MOST_PRODUCTS": limits.MOST_PRODUCTS,
@@ -279,7 +275,7 @@ def test_the_limits_of_the_page_are_python_s(node):
         "FURTHEST": nearest.FURTHEST,
         "MOST_ALONG_AXIS": html.MOST_ALONG_AXIS,
         "MOST_WAYS": overlap.MOST_WAYS,
-        "MOST_NAMED": words.MOST_NAMED,
+        "MOST_NAMED": size.MOST_NAMED,
         "MOST_MEETINGS": rule.MOST_MEETINGS,
         "FURTHEST_KERNEL": overlap.FURTHEST_KERNEL,
         "BOUNDS": solver.BOUNDS._asdict(),

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from trainloop.explain_conv.page.html import page_html
-from trainloop.explain_conv.screen.rule import rule_lines
+from trainloop.explain_conv.words.rule import rule_lines
 
 DEFAULT = "ConvTranspose2d(1, 1, 3, stride=2, padding=1, output_padding=1)"
 

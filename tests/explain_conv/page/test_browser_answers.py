@@ -6,8 +6,9 @@ import re
 
 from trainloop.explain_conv.code import program
 from trainloop.explain_conv.page.html import page_html
-from trainloop.explain_conv.screen.words import cost_facts, way_text
 from trainloop.explain_conv.solver import solve
+from trainloop.explain_conv.words.cost import cost_facts
+from trainloop.explain_conv.words.overlap import way_text
 
 
 def facts(seen):

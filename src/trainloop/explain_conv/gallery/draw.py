@@ -15,7 +15,7 @@ from trainloop.explain_conv.pictures.pictures import animation, overlap, still
 from trainloop.explain_conv.pictures.raster import gif, png
 from trainloop.explain_conv.pictures.scene import Scene
 from trainloop.explain_conv.pictures.walks import Walk
-from trainloop.explain_conv.screen.words import head
+from trainloop.explain_conv.words.names import head
 
 MILLISECONDS, LAST = 600, 2500
 """that a frame stands, and the last one"""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from trainloop.explain_conv.explanation import Explanation
 from trainloop.explain_conv.pictures.planes import LEGEND, READ, Frame, Plane
 from trainloop.explain_conv.pictures.scene import PALE, Scene, Tile, Words, text_width
-from trainloop.explain_conv.screen.layout import HELD, window, wrapped
-from trainloop.explain_conv.screen.words import head
+from trainloop.explain_conv.words.lines import HELD, window, wrapped
+from trainloop.explain_conv.words.names import head
 
 MARGIN, GAP, LINE = 16, 34, 18
 NUMBER, INDEX, TEXT, HEAD = 12, 10, 13, 16

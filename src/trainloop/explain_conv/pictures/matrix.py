@@ -9,9 +9,9 @@ from trainloop.explain_conv.pictures.compose import LEAST_WIDTH, LINE, NUMBER, T
 from trainloop.explain_conv.pictures.planes import READ
 from trainloop.explain_conv.pictures.scene import ENTRY, FRAME, Tile, Words
 from trainloop.explain_conv.pictures.windows import group_channels
-from trainloop.explain_conv.screen.layout import window
-from trainloop.explain_conv.screen.words import named_place
 from trainloop.explain_conv.views import Entries
+from trainloop.explain_conv.words.lines import window
+from trainloop.explain_conv.words.names import named_place
 from trainloop.report.format import count
 
 MOST_ROWS, MOST_COLUMNS = 64, 128

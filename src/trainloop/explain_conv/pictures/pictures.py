@@ -11,7 +11,7 @@ from trainloop.explain_conv.pictures.planes import Frame, Plane
 from trainloop.explain_conv.pictures.scene import MOST_COUNT, Scene
 from trainloop.explain_conv.pictures.stamps import StampFrames
 from trainloop.explain_conv.pictures.walks import SCATTER, ZERO_INSERT, Walk
-from trainloop.explain_conv.screen.words import overlap_texts, score_text
+from trainloop.explain_conv.words.overlap import overlap_texts, score_text
 
 MOST_FRAMES = 100
 """of an animation"""

@@ -8,7 +8,7 @@ import string
 from trainloop.explain_conv.explanation import Cell, Term
 from trainloop.explain_conv.pictures.planes import Place
 from trainloop.explain_conv.problem import Problem
-from trainloop.explain_conv.screen.words import sum_text
+from trainloop.explain_conv.words.cell import sum_text
 
 
 def begins(starts: tuple[int, ...]) -> str:

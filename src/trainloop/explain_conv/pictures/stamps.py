@@ -35,7 +35,7 @@ from trainloop.explain_conv.pictures.windows import (
     never_read,
     not_drawn,
 )
-from trainloop.explain_conv.screen.words import named_place, weight_name
+from trainloop.explain_conv.words.names import named_place, weight_name
 
 
 class StampFrames:

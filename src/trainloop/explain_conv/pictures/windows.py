@@ -21,8 +21,9 @@ from trainloop.explain_conv.pictures.planes import (
     Plane,
 )
 from trainloop.explain_conv.problem import Problem
-from trainloop.explain_conv.screen.layout import window
-from trainloop.explain_conv.screen.words import named_place, sum_text, weight_name
+from trainloop.explain_conv.words.cell import sum_text
+from trainloop.explain_conv.words.lines import window
+from trainloop.explain_conv.words.names import named_place, weight_name
 
 MOST_CHANNELS = 4
 """of the input or output in one frame"""

@@ -10,9 +10,9 @@ from rich.text import Text
 from trainloop.explain_conv.match import Match
 from trainloop.explain_conv.overlap import phase_counts, unreached
 from trainloop.explain_conv.screen.layout import paragraph, table
-from trainloop.explain_conv.screen.words import times
 from trainloop.explain_conv.solver import Parameters, Solved
 from trainloop.explain_conv.stack.results import Row, Stack
+from trainloop.explain_conv.words.names import times
 from trainloop.manual.windows import Sizes
 from trainloop.report.format import count
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from trainloop.explain_conv.explanation import Array, Explanation, View
-from trainloop.explain_conv.screen.layout import CHOSEN, CUT, NOTHING, READ, Block, Grid, window
-from trainloop.explain_conv.screen.words import weight_name
+from trainloop.explain_conv.screen.layout import CHOSEN, CUT, NOTHING, READ, Block, Grid
+from trainloop.explain_conv.words.lines import window
+from trainloop.explain_conv.words.names import weight_name
 
 Place = tuple[int, int]
 SMALL = 5

@@ -14,8 +14,9 @@ from rich.text import Text
 
 from trainloop.explain_conv.axis import Taps
 from trainloop.explain_conv.explanation import Explanation, View
-from trainloop.explain_conv.screen.layout import CHOSEN, NOTHING, READ, STYLES, Block, paragraph, side_by_side, window
-from trainloop.explain_conv.screen.words import named_place, place_text
+from trainloop.explain_conv.screen.layout import CHOSEN, NOTHING, READ, STYLES, Block, paragraph, side_by_side
+from trainloop.explain_conv.words.lines import window
+from trainloop.explain_conv.words.names import named_place, place_text
 from trainloop.report.format import count
 
 MOST_BLOCKS = 14

@@ -9,25 +9,13 @@ from rich.text import Text
 from trainloop.explain_conv.explanation import Explanation, Term
 from trainloop.explain_conv.screen.grids import cell_grids, overlap_grid, pixel_grids
 from trainloop.explain_conv.screen.layout import heading, paragraph, side_by_side, table
-from trainloop.explain_conv.screen.rule import rule_lines
 from trainloop.explain_conv.screen.views import view_lines
-from trainloop.explain_conv.screen.words import (
-    MOST_TERMS,
-    checked_text,
-    cost_facts,
-    distinct_axes,
-    head,
-    named_place,
-    overlap_texts,
-    pixel_text,
-    place_text,
-    score_text,
-    size_notes,
-    sum_text,
-    taps_text,
-    term_source,
-    way_text,
-)
+from trainloop.explain_conv.words.cell import MOST_TERMS, pixel_text, sum_text, taps_text, term_source
+from trainloop.explain_conv.words.cost import cost_facts
+from trainloop.explain_conv.words.names import checked_text, head, named_place, place_text
+from trainloop.explain_conv.words.overlap import overlap_texts, score_text, way_text
+from trainloop.explain_conv.words.rule import rule_lines
+from trainloop.explain_conv.words.size import distinct_axes, size_notes
 
 Lines = Iterator[Text]
 MOST_EFFECTS = 12

@@ -10,7 +10,7 @@ from trainloop.explain_conv.explanation import Explanation, View
 from trainloop.explain_conv.screen.grids import cut_outs, uncropped_grid, window_grids
 from trainloop.explain_conv.screen.layout import heading, paragraph, side_by_side
 from trainloop.explain_conv.screen.matrix import matrix_lines
-from trainloop.explain_conv.screen.words import place_text, times
+from trainloop.explain_conv.words.names import place_text, times
 from trainloop.report.format import count
 
 NUMBERS = {2: "two", 3: "three"}

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from trainloop.explain_conv.screen.layout import wrapped
+from trainloop.explain_conv.words.lines import wrapped
 
 FORMULA = "H → (H − 1)·s − 2·p + d·(k − 1) + output_padding + 1 = (5 − 1)·2 − 2·1 + 1·(3 − 1) + 1 + 1 = 10"
 FLOOR = "W → ⌊(W + 2·p − d·(k − 1) − 1) / s⌋ + 1 = ⌊(64 + 2·3 − 2·(7 − 1) − 1) / 2⌋ + 1 = 29"

@@ -6,8 +6,8 @@ import pytest
 
 from trainloop.explain_conv.axis import INPUT
 from trainloop.explain_conv.explain import explain_conv
-from trainloop.explain_conv.screen import rule
-from trainloop.explain_conv.screen.rule import rule_lines
+from trainloop.explain_conv.words import rule
+from trainloop.explain_conv.words.rule import rule_lines
 
 
 def worked_out(line):

@@ -1,0 +1,1 @@
+"""What is said of a convolution, whoever draws it: pure functions, without layout or colour."""
