@@ -26,7 +26,7 @@ from trainloop.explain_conv.words.cell import taps_text
 from trainloop.explain_conv.words.cost import cost_facts
 from trainloop.explain_conv.words.overlap import overlap_texts, score_text, way_text
 from trainloop.explain_conv.words.rule import rule_lines
-from trainloop.explain_conv.words.size import distinct_axes, size_notes
+from trainloop.explain_conv.words.size import distinct_axes, size_notes, symbols_text
 from trainloop.manual.errors import ConvShapeError
 from trainloop.report.format import size as bytes_text
 
@@ -106,6 +106,7 @@ def expected_of(explanation):
         "cost_in_words": [list(fact) for fact in cost_facts(explanation).items()],
         "program": program(explanation.problem),
         "size_notes": [[names, size_notes(explanation, axis, names)] for names, axis in distinct_axes(explanation)],
+        "symbols": symbols_text(explanation),
         "rule": rule_lines(explanation),
         "taps_in_words": taps_text(explanation.cell),
         "overlap_in_words": [*overlap_texts(explanation), score_text(explanation)],
@@ -154,7 +155,7 @@ FAULTS = {
     "a cost in words": ("wasted = cost.products -", "wasted = cost.dense_products -", "cost_in_words"),
     "a note on the size": ("left && never[0] >=", "left && never[0] >", "size_notes"),
     "an extra row": ("tap.kind === INPUT) === wanted", "tap.kind !== PADDING) === wanted", "size_notes"),
-    "a rule": ("[source, place] : [place, source]", "[place, source] : [source, place]", "rule"),
+    "a rule": ("[source, place] : [place, at]", "[place, source] : [at, place]", "rule"),
     "taps in words": ('[INSERTED, "fall"', '[PADDING, "fall"', "taps_in_words"),
     "a score in words": ("uneven === 2", "uneven === 1", "overlap_in_words"),
     "a program": ("` - ${padding}`", "` + ${padding}`", "program"),
@@ -263,10 +264,12 @@ def test_the_page_offers_the_same_smaller_problem(conv, node):
 
 
 def test_the_limits_of_the_page_are_python_s(node):
+    from trainloop import module_text
     from trainloop.cli import explain_conv_request as request
     from trainloop.explain_conv import limits, nearest, overlap, solver, values
     from trainloop.explain_conv.page import html
     from trainloop.explain_conv.screen import answers
+    from trainloop.explain_conv.words import overlap as overlap_words
     from trainloop.explain_conv.words import rule, size
 
     expected = {
@@ -277,6 +280,8 @@ def test_the_limits_of_the_page_are_python_s(node):
         "MOST_WAYS": overlap.MOST_WAYS,
         "MOST_NAMED": size.MOST_NAMED,
         "MOST_MEETINGS": rule.MOST_MEETINGS,
+        "MOST_COUNTS": overlap_words.MOST_COUNTS,
+        "LARGEST": module_text.LARGEST,
         "FURTHEST_KERNEL": overlap.FURTHEST_KERNEL,
         "BOUNDS": solver.BOUNDS._asdict(),
         "MOST_SIZE": request.MOST_SIZE,

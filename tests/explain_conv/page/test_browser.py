@@ -110,6 +110,18 @@ def test_keys_move_on_from_where_a_resting_pointer_is(conv, open_page):
     seen.require_quiet()
 
 
+def test_what_is_no_channel_gives_way_to_the_one_that_is_shown(conv, open_page):
+    seen = open_page(page_html(conv.explained("Conv2d(4, 4, 3, groups=2)", "5x5")))
+    assert seen.text("#shape") == "4×5×5 → 4×3×3"
+    seen.page.fill("#in-channel", "9")
+    seen.page.press("#in-channel", "Tab")
+    assert seen.page.input_value("#in-channel") == "0"
+    seen.page.fill("#out-channel", "3")
+    seen.page.press("#out-channel", "Tab")
+    assert seen.page.input_value("#in-channel") == "2"
+    assert "weight[3,0]" in seen.page.locator("figcaption").all_text_contents()[1]
+
+
 def test_the_rule_by_hand_follows_the_cell(conv, open_page):
     seen = open_page(page_html(conv.explained()))
     seen.cell("output", 2, 3).hover()
@@ -206,10 +218,13 @@ def test_what_does_not_fit_together_is_refused_with_the_rule_and_the_nearest(con
     assert seen.text("#shape") == "5×5 → 10×10"  # the pictures stay
     seen.page.click("#nearest")
     assert not seen.page.is_visible("#refused")
+    assert seen.value("document.activeElement.id") == "f-module"  # the button that was clicked is gone
     assert seen.page.input_value("#f-output_padding-H") == "1"
     seen.change(stride__W="")
     assert "stride along W: expected a whole number" in seen.text("#refused")
     assert seen.page.get_attribute("#f-stride-W", "aria-invalid") == "true"
+    seen.change(stride__W=4_000_000)
+    assert "stride along W: expected at most 999,999" in seen.text("#refused")
     seen.change(stride__W=2, out_channels=300_000)
     assert "an output of 30,000,000 numbers is too large to explain: expected at most 20,000,000" in seen.text(
         "#refused"

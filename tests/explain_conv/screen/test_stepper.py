@@ -207,4 +207,4 @@ def test_without_a_terminal_it_is_refused(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     with pytest.raises(UsageError, match="in a terminal") as caught:
         require_terminal(Console(file=io.StringIO()))
-    assert "standard input and output is no terminal" in str(caught.value)
+    assert "standard input and output are no terminals" in str(caught.value)

@@ -2,51 +2,78 @@
 
 from __future__ import annotations
 
+import random
+import re
+
 import pytest
 
-from trainloop.explain_conv.axis import INPUT
 from trainloop.explain_conv.explain import explain_conv
 from trainloop.explain_conv.words import rule
 from trainloop.explain_conv.words.rule import rule_lines
 
+SUM = re.compile(r"(-?\d+)·(\d+) \+ (\d+)·(\d+) − (\d+) = (−?\d+)(?: \(padding, which shows (\d+)\))?")
 
-def worked_out(line):
-    """(place, [(left side's numbers, right side)]) of ``row 5: 3·2 + 0·1 − 1 = 5, …``."""
+
+def worked_out(line, transposed):
+    """(place, [(input element, tap)]) of ``row 5: 3·2 + 0·1 − 1 = 5, …``, each sum checked."""
     head, _, sums = line.partition(": ")
-    pairs = [one.split(" = ") for one in sums.split(", ") if " = " in one]
-    return int(head.split()[-1]), [(left, int(right)) for left, right in pairs]
+    pairs = []
+    for start, stride, tap, dilation, padding, end, shown in SUM.findall(sums):
+        value = int(end.replace("−", "-"))
+        assert int(start) * int(stride) + int(tap) * int(dilation) - int(padding) == value
+        pairs.append((int(shown or (start if transposed else end)), int(tap)))
+    return int(head.split()[-1]), pairs
 
 
-def value(sum_text):
-    return eval(sum_text.replace("·", "*").replace("−", "-"))
+def channels_of(rule_line, explanation):
+    named = re.search(r"of input channel (\d+)|of the input channels (\d+) to (\d+)", rule_line)
+    if named is None:
+        assert explanation.problem.in_channels == 1
+        return range(1)
+    one, first, last = named.groups()
+    return range(int(one or first), int(one or last) + 1)
 
 
-def test_every_sum_comes_out_and_they_are_the_taps_of_the_cell(conv, monkeypatch):
-    monkeypatch.setattr(rule, "MOST_MEETINGS", 99)
-    for problem in conv.random_problems(60, seed=4):
-        explanation = explain_conv(problem)
-        _, *lines = rule_lines(explanation)
-        for axis, line in zip(problem.axes, lines, strict=True):
-            place, sums = worked_out(line)
-            assert place == explanation.cell.place[axis]
-            assert all(value(left) == right for left, right in sums)
-            met = [tap for tap in explanation.axes[axis].taps[place] if tap.kind == INPUT]
-            taps = [int(left.split(" + ")[1].partition("·")[0]) for left, _ in sums]
-            sources = [int(left.partition("·")[0]) if problem.transposed else right for left, right in sums]
-            assert list(zip(taps, sources, strict=True)) == [(tap.tap, tap.source) for tap in met]
+def predicted(explanation):
+    """What a reader makes of a cell who has the rule's lines, the input and the weight, and nothing else."""
+    problem, cell = explanation.problem, explanation.cell
+    rule_line, *lines = rule_lines(explanation)
+    axes = [worked_out(line, problem.transposed) for line in lines]
+    assert [place for place, _ in axes] == [cell.place[axis] for axis in problem.axes]
+    down = axes[0][1] if problem.num_axes == 2 else [(0, 0)]
+    x, w = explanation.input.tolist(), explanation.weight.tolist()
+    total = cell.bias if "Then the bias is added." in rule_line else 0
+    for channel in channels_of(rule_line, explanation):
+        of_group = channel % (problem.in_channels // problem.groups)
+        kernel = w[channel][cell.channel % len(w[channel])] if problem.transposed else w[cell.channel][of_group]
+        total += sum(x[channel][i][j] * kernel[t][u] for i, t in down for j, u in axes[-1][1])
+    return total
 
 
-def test_a_cell_predicted_by_the_rule_alone_is_torchs(conv):
+def random_cells(conv, count, seed):
+    source = random.Random(seed)
+    for problem in conv.random_problems(count, seed):
+        place = (source.randrange(size) for size in (problem.out_channels, *problem.output_sizes))
+        yield explain_conv(problem, tuple(place))
+
+
+def test_a_cell_predicted_by_the_rule_alone_is_torchs(conv, monkeypatch):
     """What the page is for: the sums give rows and columns, these give products, and they add up to the number."""
-    explanation = conv.explained()
-    x, w = explanation.input[0].tolist(), explanation.weight[0, 0].tolist()
-    _, rows, columns = rule_lines(explanation)
-    (_, down), (_, across) = worked_out(rows), worked_out(columns)
-    pairs = [
-        [(int(left.partition("·")[0]), int(left.split(" + ")[1].partition("·")[0])) for left, _ in axis]
-        for axis in (down, across)
-    ]
-    assert sum(x[i][j] * w[t][u] for i, t in pairs[0] for j, u in pairs[1]) == explanation.cell.value == 99
+    monkeypatch.setattr(rule, "MOST_MEETINGS", 99)
+    assert predicted(conv.explained()) == 99
+    explanations = list(random_cells(conv, 120, seed=4))
+    assert {one.problem.padding_mode for one in explanations} == {"zeros", "reflect", "replicate", "circular"}
+    for explanation in explanations:
+        assert predicted(explanation) == explanation.cell.value, explanation.text
+
+
+def test_a_rule_without_what_padding_shows_is_noticed(conv, monkeypatch):
+    monkeypatch.setattr(rule, "MOST_MEETINGS", 99)
+    right = rule._meetings
+    forgetful = lambda *arguments: ", ".join(one for one in right(*arguments).split(", ") if "= −" not in one)  # noqa: E731
+    monkeypatch.setattr(rule, "_meetings", forgetful)
+    explanation = conv.explained("Conv2d(1, 1, 3, padding=1, padding_mode='reflect')", cell=(0, 0, 4))
+    assert predicted(explanation) != explanation.cell.value
 
 
 @pytest.mark.parametrize(

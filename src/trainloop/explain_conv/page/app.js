@@ -75,7 +75,7 @@ function draw(held = null) {
   const text = formulaText(model, focus);
   byId("formula").textContent = text;
   if (!state.over) byId("live").textContent = text;
-  const rule = focus.plane === "output" ? ruleLines(model, [focus.row, focus.column]) : [];
+  const rule = focus.plane === "output" ? ruleLines(model, focus.channel, [focus.row, focus.column]) : [];
   byId("rule").replaceChildren(...rule.map((line, i) => element("p", { className: i ? "numbers" : "hint", text: line })));
   byId("where").textContent = placeName(model.problem, focus.plane, focus.channel, focus.row, focus.column);
   const index = (focus.channel * model.output[0] + focus.row) * model.output[1] + focus.column;
@@ -107,7 +107,8 @@ function drawEqual(focus) {
 function drawProblem() {
   const { model } = state, { problem } = model;
   byId("module").textContent = problemText(problem);
-  byId("shape").textContent = `${sizeText(problem, problem.input_sizes)} → ${sizeText(problem, model.output)}`;
+  const cube = (channels, sizes) => `${channels > 1 ? `${channels}×` : ""}${sizeText(problem, sizes)}`;
+  byId("shape").textContent = `${cube(problem.in_channels, problem.input_sizes)} → ${cube(problem.out_channels, model.output)}`;
   document.title = `${problemText(problem)}, explained`;
   byId("slider").max = problem.out_channels * product(model.output) - 1;
   for (const [name, count] of [["in", problem.in_channels], ["out", problem.out_channels]]) {
@@ -130,8 +131,8 @@ const VIEW_TEXTS = {
     "Insert zeros: spread the input, put zeros between and around, and convolve it with stride 1 and the kernel turned by " +
     "half a turn.",
   transposed:
-    "Matrix: M is the matrix of the convolution that leads back. This output is Mᵀ times the input: transposed is the " +
-    "matrix, nothing is inverted.",
+    "Matrix: M is the matrix of the convolution that leads back. This output is Mᵀ times the input: it is the matrix that is " +
+    "transposed, hence the name. Nothing is inverted.",
   gather: "Gather: each output is the sum under its window on the padded input.",
   matrix: "Matrix: the output is M times the input; a row holds the kernel at one place of the window.",
 };
@@ -196,7 +197,10 @@ function refuse(message, near = null) {
   if (near) {
     const button = element("button", { type: "button", id: "nearest", text: "take it" });
     const use = withPaddingWord(near);
-    button.addEventListener("click", () => take(use));
+    button.addEventListener("click", () => {
+      take(use);
+      form.fields.module.focus(); // the button is gone
+    });
     box.append(element("p", { text: `Nearest: ${problemText(near)} of ${sizeText(near, near.input_sizes)} ` }, button));
   }
   box.hidden = false;
@@ -261,6 +265,8 @@ for (const [name, plane] of [["in-channel", "input"], ["out-channel", "output"]]
   byId(name).addEventListener("input", ({ target }) => {
     if (target.value !== "" && target.checkValidity()) chooseChannel(plane, Number(target.value));
   });
+  // What is no channel gives way to the one that is shown.
+  byId(name).addEventListener("change", ({ target }) => (target.value = state.shown[plane]));
 }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
 

@@ -72,7 +72,10 @@ class Form {
     const whole = (name) => {
       const field = this.fields[name], text = field.value.trim(), fits = /^-?\d{1,6}$/.test(text);
       field.setAttribute("aria-invalid", String(!fits));
-      if (!fits) wrong.push(field.getAttribute("aria-label"));
+      if (!fits) {
+        const expected = /^-?\d+$/.test(text) ? `at most ${commas(LARGEST)}` : "a whole number";
+        wrong.push(`${field.getAttribute("aria-label")}: expected ${expected}`);
+      }
       return Number(text);
     };
     const module = this.fields.module.value, transposed = module.includes("Transpose"), flat = module.endsWith("1d");
@@ -86,7 +89,7 @@ class Form {
     for (const [name] of PAIRS) problem[name] = pair(name);
     problem.padding_after = problem.padding;
     problem.padding_mode = transposed ? "zeros" : this.fields.padding_mode.value;
-    if (wrong.length) return [null, `${wrong.join(", ")}: expected a whole number`];
+    if (wrong.length) return [null, wrong.join("; ")];
     return [withPaddingWord(problem), ""];
   }
 

@@ -11,6 +11,13 @@ function placeName(problem, plane, channel, row, column) {
   return `${plane}[${[...(channels > 1 ? [channel] : []), ...place]}]`;
 }
 
+// weight[1,0], by torch's own index, where there are several.
+function weightName(problem, input, output) {
+  const [first, second] = weightShape(problem), transposed = isTransposed(problem);
+  if (first === 1 && second === 1) return "weight";
+  return transposed ? `weight[${input},${output % second}]` : `weight[${output},${input % second}]`;
+}
+
 // Sums that were computed already: drawing asks for the same ones again and again.
 function remembered(model, name, compute, ...place) {
   model.sums ??= new Map();
@@ -52,7 +59,7 @@ function drawPlanes(grids, model, focus, shown, related, held) {
     mark: markInput,
   });
   grids.weight.show({
-    caption: `weight ${sizeText(problem, problem.kernel_size)}`,
+    caption: `${weightName(problem, shown.input, shown.output)} ${sizeText(problem, problem.kernel_size)}`,
     size: problem.kernel_size,
     near: middleOf(related.taps, [0, 0]),
     text: (r, c) => weightValue(problem, shown.input, shown.output, r, c),

@@ -2,6 +2,7 @@
 
 const MOST_PRODUCTS = 400_000_000;
 const MOST_NUMBERS = 20_000_000;
+const LARGEST = 999_999; // number of an argument
 const MOST_ALONG_AXIS = 4096; // what the page lists taps for
 const FIELDS = ["output_padding", "padding", "kernel_size", "dilation", "stride", "input_sizes"];
 const COUNTS = ["groups", "in_channels", "out_channels"];

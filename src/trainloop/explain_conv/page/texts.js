@@ -3,7 +3,7 @@
 // --- the size ------------------------------------------------------------------------------------------------------------
 
 function drawSize(model) {
-  const { problem } = model, lines = [];
+  const { problem } = model, lines = [element("p", { className: "hint", text: symbolsText(problem) })];
   for (const [names, axis] of distinctAxes(problem)) {
     const { symbols, numbers } = sizeFormula(problem, axis);
     lines.push(element("p", { className: "numbers", text: `${names} → ${symbols} = ${numbers}` }));

@@ -2,6 +2,7 @@
 
 const MOST_NAMED = 8; // of a list of places
 const MOST_MEETINGS = 6; // of an axis that are written out
+const MOST_COUNTS = 8; // of a period that are written out
 
 // The module's own axes with their names; both in one where their arithmetic is the same.
 function distinctAxes(problem) {
@@ -23,6 +24,12 @@ function indicesText(numbers) {
 }
 
 // --- the size ------------------------------------------------------------------------------------------------------------
+
+const isEvenlyPadded = (problem) => `${problem.padding}` === `${problem.padding_after}`;
+
+// What the letters of the formulas stand for.
+const symbolsText = (problem) =>
+  `s stride, ${isEvenlyPadded(problem) ? "p padding" : "a and b padding before and behind"}, d dilation, k kernel size`;
 
 // What is to be said of the size along an axis; names: of the axes that this is said of, such as "H and W".
 function sizeNotes(model, axis, names) {
@@ -46,7 +53,8 @@ function whyUnread(problem, axis, never) {
   const size = problem.input_sizes[axis] + problem.padding[axis] + problem.padding_after[axis];
   const left = (size - extent(problem, axis)) % problem.stride[axis];
   if (left && never[0] >= problem.input_sizes[axis] - left) {
-    return `The division leaves ${left} over: so many elements lie behind the last window.`;
+    const counted = problem.padding_after[axis] ? ", padding included," : "";
+    return `The division leaves ${left} over: so many places${counted} lie behind the last window.`;
   }
   return `No tap of any window falls there${left ? `, and the division leaves ${left} over` : ""}.`;
 }
@@ -101,23 +109,33 @@ function extraNote(model, axis, more, both) {
 // --- a cell --------------------------------------------------------------------------------------------------------------
 
 // The rule by which a cell is found by hand, then its own numbers along each axis.
-function ruleLines(model, place) {
+function ruleLines(model, channel, place) {
   const { problem } = model, flat = numAxes(problem) === 1, line = flat ? "" : "row ";
   const rule = isTransposed(problem)
     ? `input ${line}i goes into output ${line}y through kernel ${line}t where i·s + t·d − p = y`
-    : `output ${line}y reads input ${line}i through kernel ${line}t where i = y·s + t·d − p`;
-  const rest = flat ? "Each is one product." : "Columns likewise; each such row with each such column is one product.";
+    : `output ${line}y reads input ${line}i through kernel ${line}t where i = y·s + t·d − ${isEvenlyPadded(problem) ? "p" : "a"}`;
+  const rest = flat ? "Each is one product" : "Columns likewise; each such row with each such column is one product";
+  const bias = problem.bias ? " Then the bias is added." : "";
   const own = [0, 1].slice(2 - numAxes(problem));
   const names = flat ? ["", "output"] : ["row", "column"];
-  return [`By hand: ${rule}. ${rest}`, ...own.map((axis) => `${names[axis]} ${place[axis]}: ${meetingsText(model, axis, place[axis])}`)];
+  return [`By hand: ${rule}. ${rest}${channelsText(problem, channel)}.${bias}`, ...own.map((axis) => `${names[axis]} ${place[axis]}: ${meetingsText(model, axis, place[axis])}`)];
+}
+
+// Which input channels the products are of; nothing where there is one.
+function channelsText(problem, output) {
+  const channels = channelsOfOutput(problem, output);
+  if (problem.in_channels === 1) return "";
+  if (channels.length === 1) return `, of input channel ${channels[0]}`;
+  return `, in each of the input channels ${channels[0]} to ${channels.at(-1)}`;
 }
 
 function meetingsText({ problem, axes }, axis, place) {
   const numbers = ["stride", "dilation", "padding"].map((name) => problem[name][axis]), [stride, dilation, padding] = numbers;
-  const met = axes[axis].taps[place].filter((tap) => tap.kind === INPUT);
-  const sums = met.slice(0, MOST_MEETINGS).map(({ tap, source }) => {
-    const [from, to] = isTransposed(problem) ? [source, place] : [place, source];
-    return `${from}·${stride} + ${tap}·${dilation} − ${padding} = ${to}`;
+  const met = axes[axis].taps[place].filter((tap) => tap.source !== null);
+  const sums = met.slice(0, MOST_MEETINGS).map(({ tap, at, source, kind }) => {
+    const [from, to] = isTransposed(problem) ? [source, place] : [place, at];
+    const shows = kind === INPUT ? "" : ` (padding, which shows ${source})`;
+    return `${from}·${stride} + ${tap}·${dilation} − ${padding} = ${`${to}`.replace("-", "−")}${shows}`;
   });
   if (met.length > MOST_MEETINGS) sums.push(`and ${met.length - MOST_MEETINGS} more`);
   return sums.join(", ") || "none";
@@ -138,15 +156,43 @@ function tapsText(terms) {
 function overlapTexts(problem) {
   const texts = new Map();
   for (const axis of [0, 1].slice(2 - numAxes(problem))) {
-    const far = problem.stride[axis] > 1 ? ` (far from the border: ${phaseCounts(problem, axis).join(" ")}, over and over)` : "";
+    const far = problem.stride[axis] > 1 ? ` (far from the border: ${periodText(phaseCounts(problem, axis))}, over and over)` : "";
     const text = `${overlapReason(problem, axis)}${far}`;
     texts.set(text, [...(texts.get(text) ?? []), "HW"[axis]]);
   }
   return [...texts].map(([text, names]) => `${names.join(" and ")}: ${text}`);
 }
 
+// 2 1, of a long period 3 times 1, 61 times 0.
+function periodText(counts) {
+  if (counts.length <= MOST_COUNTS) return counts.join(" ");
+  const runs = [];
+  for (const value of counts) {
+    if (runs.at(-1)?.value === value) runs.at(-1).length += 1;
+    else runs.push({ value, length: 1 });
+  }
+  const texts = runs.map(({ value, length }) => `${length} times ${value}`);
+  return texts.slice(0, MOST_COUNTS).join(", ") + (texts.length > MOST_COUNTS ? ", …" : "");
+}
+
+// Whether along each axis a whole period of places is far from the border, where all taps are met.
+const hasInside = (problem) => [0, 1].slice(2 - numAxes(problem)).every((axis) => {
+  const stride = problem.stride[axis], padding = problem.padding[axis], reach = extent(problem, axis) - 1;
+  const ends = [problem.input_sizes[axis], outputSize(problem, axis)];
+  const [steps, places] = isTransposed(problem) ? ends : ends.reverse();
+  const first = Math.max(reach, padding), last = Math.min((steps - 1) * stride, padding + places - 1);
+  return last - first + 1 >= stride;
+});
+
 // What the score means, with its numbers.
 function scoreText(problem) {
+  const near = hasInside(problem) ? "" : " (of larger inputs: here every place is near the border)";
+  const repeats = !isTransposed(problem) && problem.padding_mode !== "zeros" && problem.padding_after.some((count) => count > 0);
+  const more = repeats ? `; ${problem.padding_mode} padding reads some more often` : "";
+  return `${scoreMeaning(problem)}${more}${near}`;
+}
+
+function scoreMeaning(problem) {
   const phases = [0, 1].slice(2 - numAxes(problem)).map((axis) => phaseCounts(problem, axis));
   const [least, most] = [Math.min, Math.max].map((pick) => phases.map((counts) => pick(...counts)));
   const [fewest, often] = [least, most].map(howOften), verb = isTransposed(problem) ? "written" : "read";

@@ -69,7 +69,8 @@ def cell_grids(explanation: Explanation, width: int) -> list[Block]:
 def pixel_grids(explanation: Explanation, width: int) -> list[Block]:
     """Return the input with the chosen pixel, and the output with what it goes into."""
     problem, pixel = explanation.problem, explanation.pixel
-    channel = pixel.effects[0].channel if pixel.effects else 0
+    channels = {effect.channel for effect in pixel.effects}
+    channel = explanation.cell.channel if explanation.cell.channel in channels else min(channels, default=0)
     reached = {effect.place: READ for effect in pixel.effects if effect.channel == channel}
     focus = sorted(reached)[len(reached) // 2] if reached else (0, 0)
     input = _title("input", pixel.channel, problem.in_channels)

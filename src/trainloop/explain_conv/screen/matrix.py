@@ -83,8 +83,8 @@ def _text(explanation: Explanation, view: View) -> str:
     if problem.transposed:
         return (
             "matrix: M is the matrix of the convolution that leads back (a row for each of its outputs, which are this input's "
-            f"elements, a column for each element of this output; {full}). This output is Mᵀ times the input: transposed is "
-            "the matrix, hence the name. Nothing is inverted."
+            f"elements, a column for each element of this output; {full}). This output is Mᵀ times the input: it is the "
+            "matrix that is transposed, hence the name. Nothing is inverted."
         )
     return f"matrix: a row for each output, a column for each input element; {full}. The output is M times the input."
 

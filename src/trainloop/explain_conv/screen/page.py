@@ -15,7 +15,7 @@ from trainloop.explain_conv.words.cost import cost_facts
 from trainloop.explain_conv.words.names import checked_text, head, named_place, place_text
 from trainloop.explain_conv.words.overlap import overlap_texts, score_text, way_text
 from trainloop.explain_conv.words.rule import rule_lines
-from trainloop.explain_conv.words.size import distinct_axes, size_notes
+from trainloop.explain_conv.words.size import distinct_axes, size_notes, symbols_text
 
 Lines = Iterator[Text]
 MOST_EFFECTS = 12
@@ -42,6 +42,7 @@ def page(explanation: Explanation, width: int) -> list[Text]:
 
 def _size(explanation: Explanation, width: int) -> Lines:
     yield from heading("1 The size", width)
+    yield from paragraph(symbols_text(explanation), width, style="dim")
     for names, axis in distinct_axes(explanation):
         yield from paragraph(f"{names} → {axis.size.symbols}", width, indent=6, first="  ")
         yield from paragraph(f"= {axis.size.numbers}", width, indent=6, first="      ")
@@ -80,12 +81,13 @@ def _terms(explanation: Explanation, width: int) -> Lines:
         yield from paragraph(
             f"… and {len(read) - MOST_TERMS} more (--json has them all)", width, indent=4, first="    "
         )
-    zeros = [term for term in cell.terms if term.source is None]
+    first = cell.terms[0].channel
+    zeros = [term for term in cell.terms if term.source is None and term.channel == first]
     if zeros:
         shown = ", ".join(f"{place_text(explanation, term.tap)} ({_zero(term)})" for term in zeros[:MOST_TERMS])
         more = f" and {len(zeros) - MOST_TERMS} more" if len(zeros) > MOST_TERMS else ""
-        first_channel = " of the first channel" if problem.in_channels // problem.groups > 1 else ""
-        yield from paragraph(f"Taps without an element{first_channel}: {shown}{more}", width, indent=4, first="    ")
+        every = " (in each channel)" if problem.in_channels // problem.groups > 1 else ""
+        yield from paragraph(f"Taps without an element{every}: {shown}{more}", width, indent=4, first="    ")
 
 
 def _zero(term: Term) -> str:
@@ -129,6 +131,6 @@ def _overlap(explanation: Explanation, width: int) -> Lines:
 
 
 def _cost(explanation: Explanation, width: int) -> Lines:
-    yield from heading("5 What it costs, an image", width)
+    yield from heading("5 What it costs, for one image", width)
     for name, text in cost_facts(explanation).items():
         yield from paragraph(text, width, indent=18, first=f"  {name}")

@@ -62,7 +62,7 @@ def require_terminal(console: Console) -> None:
         raise UsageError(
             "steps go by keys, in a terminal",
             where="--step",
-            found=f"standard {' and '.join(names)} is no terminal"
+            found=f"standard {' and '.join(names)} {'is no terminal' if len(names) == 1 else 'are no terminals'}"
             if names
             else "a terminal that cannot move its cursor",
             expected="a terminal",

@@ -10,7 +10,7 @@ from trainloop.explain_conv.explanation import Explanation, View
 from trainloop.explain_conv.screen.grids import cut_outs, uncropped_grid, window_grids
 from trainloop.explain_conv.screen.layout import heading, paragraph, side_by_side
 from trainloop.explain_conv.screen.matrix import matrix_lines
-from trainloop.explain_conv.words.names import place_text, times
+from trainloop.explain_conv.words.names import place_text
 from trainloop.report.format import count
 
 NUMBERS = {2: "two", 3: "three"}
@@ -62,8 +62,7 @@ def _zero_insert(explanation: Explanation, view: View, width: int) -> Iterator[T
         if any(between)
         else ""
     )
-    margin = f"{_each(around)} around" if min(around) >= 0 else f"cropped by {_each(tuple(-n for n in around))}"
-    parts = ", ".join(part for part in (zeros, margin) if part)
+    parts = ", ".join(part for part in (zeros, *_margins(around)) if part)
     more = problem.own(problem.output_padding)
     extra = f" and {_each(more)} more at the end" if any(more) else ""
     text = (
@@ -93,7 +92,8 @@ def _together(explanation: Explanation, width: int) -> Iterator[Text]:
     computed = [view for view in explanation.views if view.output is not None]
     numbers = count(explanation.output.numel())
     verdict = ", ".join(f"{view.name} {'same as torch' if view.same else 'NOT torch'}" for view in computed)
-    yield from paragraph(f"Side by side, around the cell; of all {numbers} numbers: {verdict}.", width)
+    all = "the one number" if explanation.output.numel() == 1 else f"all {numbers} numbers"
+    yield from paragraph(f"Side by side, around the cell; of {all}: {verdict}.", width)
     yield from side_by_side(cut_outs(explanation, width - 2), width)
     for view in explanation.views:
         if view.output is None:
@@ -109,5 +109,16 @@ def _too_many(explanation: Explanation, view: View) -> str:
     return f"{count(explanation.cost.zero_insert_products)} products, nearly all with a zero"
 
 
+def _margins(around: tuple[int, ...]) -> list[str]:
+    """Return how many zeros lie around the spread input, or how much is cropped, which may differ from axis to axis."""
+    if min(around) >= 0:
+        return [f"{_each(around)} around"]
+    if max(around) <= 0:
+        return [f"cropped by {_each(tuple(-number for number in around))}"]
+    texts = (f"{number} around" if number >= 0 else f"cropped by {-number}" for number in around)
+    return [f"{text} along {axis}" for text, axis in zip(texts, "HW", strict=True)]
+
+
 def _each(numbers: tuple[int, ...]) -> str:
-    return str(numbers[0]) if len(set(numbers)) == 1 else times(numbers)
+    """Return the number, or ``3 (H) and 1 (W)`` where the axes differ."""
+    return str(numbers[0]) if len(set(numbers)) == 1 else f"{numbers[0]} (H) and {numbers[1]} (W)"

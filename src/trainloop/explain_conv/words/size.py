@@ -18,6 +18,12 @@ def distinct_axes(explanation: Explanation) -> list[tuple[str, Axis]]:
     return [(axis.name, axis) for axis in own]
 
 
+def symbols_text(explanation: Explanation) -> str:
+    """Return what the letters of the formulas stand for."""
+    even = explanation.problem.padding == explanation.problem.padding_after
+    return f"s stride, {'p padding' if even else 'a and b padding before and behind'}, d dilation, k kernel size"
+
+
 def size_notes(explanation: Explanation, axis: Axis, names: str) -> list[str]:
     """Return what is to be said of the size along an axis.
 
@@ -36,9 +42,8 @@ def size_notes(explanation: Explanation, axis: Axis, names: str) -> list[str]:
             f"a = {before} before and b = {after} behind: padding='same' puts the odd one of them behind, as torch does."
         )
     if size.never_read:
-        notes.append(
-            f"Never read along {names}: {_indices(size.never_read)} of 0 to {axis.input_size - 1}. {_why_unread(axis)}"
-        )
+        unread = f"Never read along {names}: {_indices(size.never_read)} of 0 to {axis.input_size - 1}."
+        notes.append(f"{unread} {_why_unread(explanation, axis)}")
     elif size.steps and size.steps[1] > 1:
         notes.append(f"Along {names} every input element is read.")
     return notes
@@ -48,10 +53,11 @@ def _paddings(explanation: Explanation) -> tuple[Sequence[int], Sequence[int]]:
     return explanation.problem.padding, explanation.problem.padding_after
 
 
-def _why_unread(axis: Axis) -> str:
+def _why_unread(explanation: Explanation, axis: Axis) -> str:
     size = axis.size
     if size.left_over and set(size.never_read) <= set(range(axis.input_size - size.left_over, axis.input_size)):
-        return f"The division leaves {size.left_over} over: so many elements lie behind the last window."
+        counted = ", padding included," if explanation.problem.padding_after["HW".index(axis.name)] else ""
+        return f"The division leaves {size.left_over} over: so many places{counted} lie behind the last window."
     return "No tap of any window falls there" + (
         f", and the division leaves {size.left_over} over." if size.left_over else "."
     )
