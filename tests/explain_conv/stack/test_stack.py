@@ -171,6 +171,7 @@ UNEVEN = {
     "padded behind": nn.Sequential(*CHECKERBOARD, nn.Conv2d(2, 2, 5, 2, 2), nn.Conv2d(2, 1, 3, padding=2, dilation=2)),
     "pools": nn.Sequential(*CHECKERBOARD, nn.AvgPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(5)),
     "only padding": nn.Sequential(nn.ConvTranspose2d(1, 1, 3, stride=2), nn.Conv2d(1, 1, 1, padding=2)),
+    "equal again": nn.Sequential(nn.ConvTranspose2d(1, 1, 3, 1, 4, dilation=2), nn.Conv2d(1, 1, 2, 1, 1)),
     "nearest": nn.Sequential(nn.Conv2d(1, 1, 3, stride=2, padding=1), nn.Upsample(scale_factor=2), nn.Conv2d(1, 1, 2)),
     "linear": nn.Sequential(nn.Conv2d(1, 1, 3, stride=2, padding=1), nn.Upsample((11, 17), mode="bilinear")),
     "cubic": nn.Sequential(nn.Conv2d(1, 1, 2, stride=2), nn.Upsample(scale_factor=(1.5, 3), mode="bicubic")),
@@ -220,7 +221,7 @@ def by_one_formula(field, size, *, kernel, stride, padding, dilation):
     first = -((reach - 1 - padding) // stride)
     extent = field.extent + (-(-reach // stride) - 1) * field.jump
     cells = [int(field.low + first * field.jump + i * field.jump / stride) for i in range(size)]
-    return arithmetic.Field.of([(low, low + int(extent) - 1) for low in cells], field.jump / stride)
+    return arithmetic.Field.of([(low, low + int(extent) - 1) for low in cells], field.jump / stride, listed=False)
 
 
 @pytest.mark.parametrize("name", ["fields of 3 and 5", "gaps", "only stamps that there are", "dilation", "branches"])
@@ -248,7 +249,8 @@ def test_jump_and_start_are_told_where_they_are_the_same_for_all():
     assert (five.centre, five.distance, five.jump) == (0, None, 1)  # the last cell would see one more on its right
     assert arithmetic.cropped(five, SIDE - 1, start=0).distance == 1
     assert (gaps.distance, gaps.fewest) == (None, 0)
-    assert arithmetic.cropped(five, 5, start=2, step=2).cells is None
+    every_other = arithmetic.cropped(five, 5, start=2, step=2)
+    assert (every_other.distance, every_other.fewest, every_other.extent) == (2, 3, 3)
 
 
 def test_slices_padding_and_permutations_have_rows():

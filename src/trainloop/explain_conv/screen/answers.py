@@ -144,7 +144,7 @@ def stack_lines(stack: Stack, width: int) -> Iterator[Text]:
     if any(field.cells is not None for row in stack.rows for field in row.fields):
         yield from paragraph(
             "Where cells differ, the field is from the smallest to the largest (0: such a cell sees nothing), a jump that "
-            "varies is an average (~), and padding around such a map counts as nothing.",
+            "varies is an average (~), and padding from there on counts as nothing.",
             width,
             indent=0,
         )
@@ -174,7 +174,7 @@ def _stack_row(row: Row, width: int) -> tuple[str, ...]:
     return (
         what,
         f"{row.channels}×{times([field.size for field in fields])}",
-        _per_axis([_jump(field) for field in fields]),
+        _jump(fields),
         _per_axis(["none" if field.centre is None else _number(field.centre) for field in fields]),
         _per_axis([_extent(field) for field in fields]),
         module.replace("the model itself", "the model"),
@@ -200,9 +200,11 @@ def _last(stack: Stack, image: Sizes, width: int) -> Iterator[Text]:
         yield from paragraph(text, width, indent=2, first="· ")
 
 
-def _jump(field: Field) -> str:
+def _jump(fields: Sequence[Field]) -> str:
     """Return the distance of what two neighbours see, with ~ where it varies."""
-    return f"~{_number(field.jump)}" if field.distance is None else _number(field.distance)
+    numbers = [field.jump if field.distance is None else field.distance for field in fields]
+    varies = any(field.distance is None for field in fields)
+    return "~" * varies + _per_axis([_number(number) for number in numbers])
 
 
 def _extent(field: Field) -> str:

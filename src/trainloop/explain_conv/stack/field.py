@@ -7,7 +7,7 @@ cell i sees [low + i·jump, low + i·jump + extent − 1], and padding counts as
     join (cells of two maps added or stacked)           the interval that has both
 
 ``low`` below 0 is padding. Behind a transposed convolution or a resize the cells differ; then the interval of each is kept, and
-a cell sees what the cells that it reads see together. Padding around such a map counts as nothing, and a cell may see nothing.
+a cell sees what the cells that it reads see together. Padding from there on counts as nothing, and a cell may see nothing.
 
 Source: Araujo, Norris & Sim 2019, Computing receptive fields of convolutional neural networks, doi:10.23915/distill.00021.
 """
@@ -42,18 +42,19 @@ class Field:
     cells: tuple[Cell, ...] | None = None
 
     @classmethod
-    def of(cls, cells: Sequence[Cell], jump: Fraction) -> Field:
+    def of(cls, cells: Sequence[Cell], jump: Fraction, *, listed: bool) -> Field:
         """Return the field of these cells, in three numbers where they say everything.
 
         Args:
             cells: what each sees.
             jump: distance of what two neighbours see, on average.
+            listed: keep the list all the same: there is nothing around this map, its padding included.
         """
         seeing = [cell for cell in cells if cell is not None]
         low = Fraction(seeing[0][0] if seeing else 0)
         extent = Fraction(max((last - first + 1 for first, last in seeing), default=0))
         plain = cls(len(cells), jump, low, extent)
-        if seeing and jump.denominator == 1 and plain.each == tuple(cells):
+        if not listed and seeing and jump.denominator == 1 and plain.each == tuple(cells):
             return plain
         return cls(len(cells), jump, low, extent, tuple(cells))
 
@@ -70,14 +71,14 @@ class Field:
         """The smallest number of pixels that a cell sees; 0 where one sees nothing."""
         if self.cells is None:
             return int(self.extent)
-        return min(0 if cell is None else cell[1] - cell[0] + 1 for cell in self.cells)
+        return min((0 if cell is None else cell[1] - cell[0] + 1 for cell in self.cells), default=0)
 
     @property
     def centre(self) -> Fraction | None:
         """The middle of what the first cell sees: 0 for the middle of the first pixel; None where it sees nothing."""
         if self.cells is None:
             return self.low + (self.extent - 1) / 2
-        first = self.cells[0]
+        first = self.cells[0] if self.cells else None
         return None if first is None else Fraction(sum(first), 2)
 
     @property
@@ -92,7 +93,7 @@ class Field:
     @property
     def all_together(self) -> Field:
         """One cell that sees what all of them see."""
-        return Field.of([hull(self.each)], self.jump * self.size)
+        return Field.of([hull(self.each)], self.jump * self.size, listed=self.cells is not None)
 
 
 def hull(cells: Iterable[Cell]) -> Cell:
@@ -105,7 +106,9 @@ def hull(cells: Iterable[Cell]) -> Cell:
     return (min(first for first, _ in seeing), max(last for _, last in seeing)) if seeing else None
 
 
-def gathered(field: Field, size: int, jump: Fraction, read: Callable[[int], Iterable[int]]) -> Field:
+def gathered(
+    field: Field, size: int, jump: Fraction, read: Callable[[int], Iterable[int]], *, listed: bool = True
+) -> Field:
     """Return the field of cells that see what the cells that they read see; cells that there are not show nothing.
 
     Args:
@@ -113,9 +116,11 @@ def gathered(field: Field, size: int, jump: Fraction, read: Callable[[int], Iter
         size: number of cells after it.
         jump: after it, on average.
         read: says which cells a cell reads.
+        listed: keep the list where three numbers would do.
     """
     cells = field.each
-    return Field.of([hull(cells[i] for i in read(cell) if 0 <= i < field.size) for cell in range(size)], jump)
+    seen = [hull(cells[i] for i in read(cell) if 0 <= i < field.size) for cell in range(size)]
+    return Field.of(seen, jump, listed=listed)
 
 
 def window(field: Field, size: int, *, kernel: int, stride: int, padding: int, dilation: int) -> Field:
@@ -163,7 +168,9 @@ def adaptive(field: Field, size: int) -> Field:
         size: m.
     """
     n = field.size
-    return gathered(field, size, field.jump * n / size, lambda i: range(i * n // size, -(-(i + 1) * n // size)))
+    listed = field.cells is not None
+    jump = field.jump * n / size
+    return gathered(field, size, jump, lambda i: range(i * n // size, -(-(i + 1) * n // size)), listed=listed)
 
 
 def cropped(field: Field, size: int, *, start: int, step: int = 1, mode: str = "constant") -> Field:
@@ -203,7 +210,8 @@ def joined(one: Field, other: Field) -> Field | None:
         few, many = sorted((one, other), key=lambda field: field.size)
         if few.size != 1:
             return None
-        return Field.of([hull((few.each[0], cell)) for cell in many.each], many.jump)
-    if one.cells is None and other.cells is None and one.jump != other.jump:
+        return Field.of([hull((few.each[0], cell)) for cell in many.each], many.jump, listed=True)
+    listed = one.cells is not None or other.cells is not None
+    if not listed and one.jump != other.jump:
         return None
-    return Field.of([hull(pair) for pair in zip(one.each, other.each, strict=True)], one.jump)
+    return Field.of([hull(pair) for pair in zip(one.each, other.each, strict=True)], one.jump, listed=listed)
