@@ -5,12 +5,22 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from torch import nn
 
 from trainloop.explain_conv.match import match
 from trainloop.explain_conv.parse import parse_problem
 from trainloop.explain_conv.screen.answers import match_lines, note_of, solve_lines, stack_lines
 from trainloop.explain_conv.solver import Parameters, solve
 from trainloop.explain_conv.stack.source import stack_of
+from trainloop.explain_conv.stack.trace import trace
+
+UP = nn.Sequential(
+    nn.Conv2d(3, 8, 3, stride=2, padding=1),
+    nn.ConvTranspose2d(8, 8, 3, stride=2, padding=1, output_padding=1),
+    nn.ConvTranspose2d(8, 8, (2, 5), stride=4),
+    nn.AdaptiveAvgPool2d(1),
+    nn.Flatten(),
+)
 
 
 def joined(lines):
@@ -25,6 +35,7 @@ def test_every_line_fits(width):
         *solve_lines(solve((7, 9), (14, 9), transposed=False), width),
         *(line for text in problems for line in match_lines(match(parse_problem(text, None)), width)),
         *stack_lines(stack_of("resnet20", None), width),
+        *stack_lines(trace(UP, (3, 32, 32), "up"), width),
     ]
     assert max(len(line.plain.rstrip()) for line in lines) <= width
 
@@ -79,6 +90,18 @@ def test_a_network_is_told_row_by_row():
     assert "max_pool2d k2 s2  64×8×8       4    1.5     10  pool (MaxPool2d)" in text
     assert "receptive field of a cell of the last feature map: 18 pixels" in text
     assert "mean then puts all cells together: 46 pixels" in text
+
+
+def test_cells_that_differ_are_told():
+    rows = [line.plain.split("  ") for line in stack_lines(trace(UP[:3], (3, 32, 32), "up"), 120)]
+    told = [[part.strip() for part in row if part] for row in rows]
+    assert ["conv_transpose2d k3 s2 p1", "8×32×32", "~1", "0", "3 to 5", "1 (ConvTranspose2d)"] in told
+    last = ["conv_transpose2d k2x5 s4", "8×126×129", "~0.25", "0", "0 to 5 × 3 to 5", "2 (ConvTranspose2d)"]
+    assert last in told
+    text = " ".join(joined(stack_lines(trace(UP[:3], (3, 32, 32), "up"), 120)).split())
+    assert "0: such a cell sees nothing" in text
+    assert "0 to 5 × 3 to 5 pixels" in text
+    assert "cells differ" not in joined(stack_lines(stack_of("resnet20", None), 120))
 
 
 def test_what_is_not_followed_is_told():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -109,6 +111,146 @@ def test_where_neighbours_differ_the_largest_field_is_told(model):
     found = intervals(model, 17).values()
     for axis, field in enumerate(stack.last):
         assert max(one[axis][1] - one[axis][0] + 1 for one in found) == field.extent
+
+
+class Twofold(nn.Module):
+    """Branches whose cells see differently many pixels, cut and stacked."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(1, 2, 3, stride=2, padding=2, dilation=2)
+        self.up = nn.ConvTranspose2d(2, 2, 4, stride=2, padding=1)
+        self.wide = nn.Conv2d(1, 2, 5, padding=2)
+        self.after = nn.ConvTranspose2d(4, 1, 2, stride=3)
+
+    def forward(self, x):
+        return self.after(torch.cat([self.up(self.down(x)), self.wide(x)], 1))[:, :, 2:, 1::2]
+
+
+class Framed(nn.Module):
+    """Padding of every mode around a map whose cells differ."""
+
+    def __init__(self):
+        super().__init__()
+        self.up = nn.ConvTranspose2d(1, 1, 2, stride=3, output_padding=1)
+        self.after = nn.Conv2d(1, 1, 3)
+
+    def forward(self, x):
+        x = self.up(x)
+        for mode in ("reflect", "replicate", "constant", "circular"):
+            x = self.after(nn.functional.pad(x, (3, 1, 2, 2), mode))
+        return x
+
+
+class Gated(nn.Module):
+    """Every place times a number made of the whole plane, and then a transposed convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.up = nn.ConvTranspose2d(1, 1, 3, stride=2)
+
+    def forward(self, x):
+        return self.up((x[:, :, 2:-3, 1:-1] * x[:, :, 3:-4, 2:-2].mean((2, 3), keepdim=True)) + 1)
+
+
+SIDE = 14
+CHECKERBOARD = (
+    nn.Conv2d(1, 2, 3, stride=2, padding=1),
+    nn.ConvTranspose2d(2, 2, 3, stride=2, padding=1, output_padding=1),
+)
+UNEVEN = {
+    "fields of 3 and 5": nn.Sequential(*CHECKERBOARD),
+    "gaps": nn.Sequential(*CHECKERBOARD, nn.ConvTranspose2d(2, 1, 2, stride=4)),
+    "gaps that are read": nn.Sequential(nn.ConvTranspose2d(1, 1, 1, stride=5, output_padding=3), nn.Conv2d(1, 1, 3)),
+    "only stamps that there are": nn.ConvTranspose2d(1, 1, 5, padding=2),
+    "dilation": nn.Sequential(nn.Conv2d(1, 1, 3, stride=2), nn.ConvTranspose2d(1, 1, 3, 2, 1, 2, dilation=3)),
+    "dilation meets stride": nn.ConvTranspose2d(1, 1, 3, stride=4, padding=3, dilation=2),
+    "two axes": nn.Sequential(
+        nn.Conv2d(1, 1, (3, 4), (2, 1)), nn.ConvTranspose2d(1, 1, (4, 2), (2, 3), (1, 0), (0, 2)), nn.AvgPool2d((3, 2))
+    ),
+    "padded behind": nn.Sequential(*CHECKERBOARD, nn.Conv2d(2, 2, 5, 2, 2), nn.Conv2d(2, 1, 3, padding=2, dilation=2)),
+    "pools": nn.Sequential(*CHECKERBOARD, nn.AvgPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(5)),
+    "only padding": nn.Sequential(nn.ConvTranspose2d(1, 1, 3, stride=2), nn.Conv2d(1, 1, 1, padding=2)),
+    "equal again": nn.Sequential(nn.ConvTranspose2d(1, 1, 3, 1, 4, dilation=2), nn.Conv2d(1, 1, 2, 1, 1)),
+    "nearest": nn.Sequential(nn.Conv2d(1, 1, 3, stride=2, padding=1), nn.Upsample(scale_factor=2), nn.Conv2d(1, 1, 2)),
+    "linear": nn.Sequential(nn.Conv2d(1, 1, 3, stride=2, padding=1), nn.Upsample((11, 17), mode="bilinear")),
+    "cubic": nn.Sequential(nn.Conv2d(1, 1, 2, stride=2), nn.Upsample(scale_factor=(1.5, 3), mode="bicubic")),
+    "branches": Twofold(),
+    "frames": Framed(),
+    "a gate": Gated(),
+}
+
+
+def by_gradient(model, side):
+    """For each axis and each row (column) of the last map the first and the last pixel that its gradient reaches."""
+    x = torch.ones(1, 1, side, side, dtype=torch.float64, requires_grad=True)
+    y = copy.deepcopy(model).double()(x).sum(1, keepdim=True)
+    found = []
+    for axis in (2, 3):
+        lines = y.sum(5 - axis).flatten(0, 2)
+        gradients = [torch.autograd.grad(line, x, retain_graph=True)[0].sum(5 - axis).flatten() for line in lines]
+        hits = [gradient.nonzero().flatten().tolist() for gradient in gradients]
+        found.append([(hit[0], hit[-1]) if hit else None for hit in hits])
+    return found
+
+
+def on_the_image(cell, side):
+    """What a cell sees without padding; None where nothing is left."""
+    if cell is None or cell[1] < 0 or cell[0] >= side:
+        return None
+    return max(cell[0], 0), min(cell[1], side - 1)
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+def test_each_cell_sees_what_its_gradient_reaches(name):
+    stack = trace(positive(UNEVEN[name]), (1, SIDE, SIDE), "net")
+    assert stack.not_followed == ""
+    assert any(field.cells is not None for row in stack.rows for field in row.fields)
+    for field, wanted in zip(stack.last, by_gradient(UNEVEN[name], SIDE), strict=True):
+        assert [on_the_image(cell, SIDE) for cell in field.each] == wanted
+        sizes = [0 if cell is None else cell[1] - cell[0] + 1 for cell in field.each]
+        assert (field.fewest, field.extent) == (min(sizes), max(sizes))
+        assert (field.centre is None) == (sizes[0] == 0)
+        union = on_the_image(field.all_together.each[0], SIDE)
+        assert union == arithmetic.hull(wanted)
+
+
+def by_one_formula(field, size, *, kernel, stride, padding, dilation):
+    """As if all cells saw equally many pixels, and there were stamps beyond the borders."""
+    reach = dilation * (kernel - 1) + 1
+    first = -((reach - 1 - padding) // stride)
+    extent = field.extent + (-(-reach // stride) - 1) * field.jump
+    cells = [int(field.low + first * field.jump + i * field.jump / stride) for i in range(size)]
+    return arithmetic.Field.of([(low, low + int(extent) - 1) for low in cells], field.jump / stride, listed=False)
+
+
+@pytest.mark.parametrize("name", ["fields of 3 and 5", "gaps", "only stamps that there are", "dilation", "branches"])
+def test_one_formula_for_all_cells_would_be_noticed(name, monkeypatch):
+    monkeypatch.setattr(arithmetic, "transposed", by_one_formula)
+    with pytest.raises(AssertionError):
+        test_each_cell_sees_what_its_gradient_reaches(name)
+
+
+@pytest.mark.parametrize(
+    ("layers", "low", "extent"),
+    [
+        ((*CHECKERBOARD, nn.ConvTranspose2d(2, 1, 2, stride=4)), -1, 33),
+        ((nn.Conv2d(1, 1, 7, padding=3), nn.Conv2d(1, 1, 3, 2, 2, 2), nn.ConvTranspose2d(1, 1, 4, 2, 1)), -5, 41),
+    ],
+    ids=["gaps", "dilation"],
+)
+def test_a_mean_sees_what_any_cell_sees_and_no_more(layers, low, extent):
+    stack = trace(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), (1, 32, 32), "net")
+    assert {(field.low, field.extent) for field in (*stack.last, *stack.end.fields)} == {(low, extent)}
+
+
+def test_jump_and_start_are_told_where_they_are_the_same_for_all():
+    five, gaps = (trace(UNEVEN[name], (1, SIDE, SIDE), "net").last[0] for name in ("fields of 3 and 5", "gaps"))
+    assert (five.centre, five.distance, five.jump) == (0, None, 1)  # the last cell would see one more on its right
+    assert arithmetic.cropped(five, SIDE - 1, start=0).distance == 1
+    assert (gaps.distance, gaps.fewest) == (None, 0)
+    every_other = arithmetic.cropped(five, 5, start=2, step=2)
+    assert (every_other.distance, every_other.fewest, every_other.extent) == (2, 3, 3)
 
 
 def test_slices_padding_and_permutations_have_rows():

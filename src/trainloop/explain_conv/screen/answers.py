@@ -11,6 +11,7 @@ from trainloop.explain_conv.match import Match
 from trainloop.explain_conv.overlap import phase_counts, unreached
 from trainloop.explain_conv.screen.layout import paragraph, table
 from trainloop.explain_conv.solver import Parameters, Solved
+from trainloop.explain_conv.stack.field import Field
 from trainloop.explain_conv.stack.results import Row, Stack
 from trainloop.explain_conv.words.names import times
 from trainloop.manual.windows import Sizes
@@ -140,12 +141,28 @@ def stack_lines(stack: Stack, width: int) -> Iterator[Text]:
         width,
         indent=0,
     )
+    if any(field.cells is not None for row in stack.rows for field in row.fields):
+        yield from paragraph(
+            "Where cells differ, the field is from the smallest to the largest (0: such a cell sees nothing), a jump that "
+            "varies is an average (~), and padding from there on counts as nothing.",
+            width,
+            indent=0,
+        )
     yield Text()
     rows = [_stack_row(row, width) for row in stack.rows]
-    heads = ("operation", "size", "jump", "start", "field", "module")
-    yield from table(heads, rows, width, right=("jump", "start", "field"), indent=0)
+    yield from _stack_table(rows, width)
     yield Text()
     yield from _last(stack, image, width)
+
+
+def _stack_table(rows: Sequence[tuple[str, ...]], width: int) -> list[Text]:
+    """Return the rows as a table; where it is too narrow for them, with operation and module in one column that is wrapped."""
+    right = ("jump", "start", "field")
+    lines = table(("operation", "size", *right, "module"), rows, width, right=right, indent=0)
+    if all(len(line.plain) <= width for line in lines):
+        return lines
+    wrapped = [(*numbers, f"{what} in {module}") for what, *numbers, module in rows]
+    return table(("size", *right, "operation in module"), wrapped, width, right=right, indent=0)
 
 
 def _stack_row(row: Row, width: int) -> tuple[str, ...]:
@@ -157,15 +174,15 @@ def _stack_row(row: Row, width: int) -> tuple[str, ...]:
     return (
         what,
         f"{row.channels}×{times([field.size for field in fields])}",
-        _numbers([field.jump for field in fields]),
-        _numbers([field.centre for field in fields]),
-        _numbers([field.extent for field in fields]),
+        _jump(fields),
+        _per_axis(["none" if field.centre is None else _number(field.centre) for field in fields]),
+        _per_axis([_extent(field) for field in fields]),
         module.replace("the model itself", "the model"),
     )
 
 
 def _last(stack: Stack, image: Sizes, width: int) -> Iterator[Text]:
-    extent = _numbers([field.extent for field in stack.last])
+    extent = _per_axis([_extent(field) for field in stack.last])
     plain = [f"receptive field of a cell of the last feature map: {extent} pixels, the image has {times(image)}"]
     if any(row.branches for row in stack.rows):
         plain.append(
@@ -173,7 +190,7 @@ def _last(stack: Stack, image: Sizes, width: int) -> Iterator[Text]:
             "that of every way"
         )
     if stack.end is not None:
-        together = _numbers([field.extent for field in stack.end.fields])
+        together = _per_axis([_extent(field) for field in stack.end.fields])
         plain.append(f"{stack.end.what} then puts all cells together: {together} pixels, padding included")
     if stack.not_followed:
         plain.append(
@@ -183,7 +200,23 @@ def _last(stack: Stack, image: Sizes, width: int) -> Iterator[Text]:
         yield from paragraph(text, width, indent=2, first="· ")
 
 
-def _numbers(numbers: Sequence[Fraction]) -> str:
-    """Return one number where they agree, else several."""
-    texts = [f"{float(number):g}" for number in numbers]
-    return texts[0] if len(set(texts)) == 1 else "×".join(texts)
+def _jump(fields: Sequence[Field]) -> str:
+    """Return the distance of what two neighbours see, with ~ where it varies."""
+    numbers = [field.jump if field.distance is None else field.distance for field in fields]
+    varies = any(field.distance is None for field in fields)
+    return "~" * varies + _per_axis([_number(number) for number in numbers])
+
+
+def _extent(field: Field) -> str:
+    """Return how many pixels a cell sees: ``5``, or ``3 to 5`` where cells differ."""
+    largest = _number(field.extent)
+    return largest if field.fewest == field.extent else f"{field.fewest} to {largest}"
+
+
+def _number(number: Fraction) -> str:
+    return f"{float(number):g}"
+
+
+def _per_axis(texts: Sequence[str]) -> str:
+    """Return one text where the axes agree, else one for each."""
+    return texts[0] if len(set(texts)) == 1 else (" × " if any(" " in text for text in texts) else "×").join(texts)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from trainloop.explain_conv.stack import field as arithmetic
@@ -20,6 +21,7 @@ CONV = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 CONV_TRANSPOSE = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
 MAX_POOL = ("input", "kernel_size", "stride", "padding", "dilation")
 AVG_POOL = ("input", "kernel_size", "stride", "padding")
+INTERPOLATE = ("input", "size", "scale_factor", "mode", "align_corners", "recompute_scale_factor", "antialias")
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("conv1d", "conv2d"), CONV),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d"), CONV_TRANSPOSE),
@@ -118,17 +120,18 @@ def _joined(numbers: Sizes) -> str:
     return str(numbers[0]) if len(set(numbers)) == 1 else "x".join(map(str, numbers))
 
 
-def padded(plane: Plane, amounts: tuple[int, ...], output: Tensor) -> Plane:
+def padded(plane: Plane, amounts: tuple[int, ...], output: Tensor, mode: str) -> Plane:
     """Return the plane after ``F.pad``, whose amounts begin with the last axis.
 
     Args:
         plane: before it.
         amounts: (before, after) of the last axis, then of the one in front of it, and so on.
         output: of the function.
+        mode: of the padding.
     """
     before = {output.dim() - 1 - place: amounts[2 * place] for place in range(len(amounts) // 2)}
     fields = tuple(
-        arithmetic.cropped(field, output.shape[dim], start=-before.get(dim, 0))
+        arithmetic.cropped(field, output.shape[dim], start=-before.get(dim, 0), mode=mode)
         for dim, field in zip(plane.dims, plane.fields, strict=True)
     )
     return Plane(plane.dims, fields)
@@ -179,6 +182,36 @@ def reshaped(plane: Plane, input: Tensor, output: Tensor) -> Plane | None:
     if plane.dims != last or output.dim() < count + 1 or input.shape[-count:] != output.shape[-count:]:
         return None
     return Plane(tuple(range(output.dim() - count, output.dim())), plane.fields)
+
+
+def resized(plane: Plane, output: Tensor, arguments: Mapping[str, Any]) -> Plane | None:
+    """Return the plane after ``F.interpolate``; None where it resizes other axes than the plane's.
+
+    Args:
+        plane: before it.
+        output: of the function.
+        arguments: of the function, by name.
+    """
+    if plane.dims != tuple(range(2, output.dim())):
+        return None
+    fields = []
+    for axis, field in enumerate(plane.fields):
+        read, size = _read_by_resize(field.size, axis, output.dim() - 2, arguments), output.shape[axis + 2]
+        fields.append(arithmetic.gathered(field, size, field.jump * field.size / size, read.__getitem__))
+    return Plane(plane.dims, tuple(fields))
+
+
+def _read_by_resize(size: int, axis: int, num_axes: int, arguments: Mapping[str, Any]) -> list[list[int]]:
+    """Return which cells each cell after a resize reads, by resizing maps in which one cell alone is not zero."""
+    others = {name: value for name, value in arguments.items() if name not in ("input", "size", "scale_factor")}
+    for name, alone in (("size", 1), ("scale_factor", 1.0)):
+        value = arguments.get(name)
+        if value is not None:
+            wanted = value[axis] if isinstance(value, (tuple, list)) else value
+            others[name] = (wanted, alone)[:num_axes]
+    maps = torch.eye(size).view(1, size, size, *[1] * (num_axes - 1))
+    after = torch.nn.functional.interpolate(maps, **others).flatten(2)[0]
+    return [column.nonzero().flatten().tolist() for column in after.T]
 
 
 def join_planes(planes: list[Plane]) -> Plane | None:

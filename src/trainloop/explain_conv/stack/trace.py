@@ -16,6 +16,7 @@ from trainloop.explain_conv.stack.operations import (
     ADAPTIVE,
     ARGUMENTS,
     ENDS,
+    INTERPOLATE,
     POINTWISE,
     Plane,
     indexed,
@@ -25,6 +26,7 @@ from trainloop.explain_conv.stack.operations import (
     permuted,
     plain_name,
     reshaped,
+    resized,
     tensors_of,
     windowed,
 )
@@ -151,11 +153,13 @@ class Called:
     def moved(self, name: str) -> Plane | None:
         """Return the plane after a function without windows of its own; None where the plane is gone or mixed."""
         (input, plane), output = self.planes[0], self.outputs[0]
-        if name in (*ADAPTIVE, "interpolate"):
-            mode = self._argument("mode", 3, "nearest")
-            return _resampled(name, plane, output, smooth="nearest" not in mode)
+        if name in ADAPTIVE:
+            pairs = zip(plane.dims, plane.fields, strict=True)
+            return Plane(plane.dims, tuple(arithmetic.adaptive(field, output.shape[dim]) for dim, field in pairs))
+        if name == "interpolate":
+            return resized(plane, output, {**dict(zip(INTERPOLATE, self.args, strict=False)), **self.kwargs})
         if name == "pad":
-            return padded(plane, tuple(self._argument("pad", 1, ())), output)
+            return padded(plane, tuple(self._argument("pad", 1, ())), output, self._argument("mode", 2, "constant"))
         if name == "__getitem__":
             return indexed(plane, self.args[1], input, output)
         if name in ("permute", "transpose", "swapaxes"):
@@ -203,10 +207,3 @@ def _channels(output: Tensor, plane: Plane) -> int:
 
 def _shrunk(plane: Plane, output: Tensor) -> bool:
     return all(dim < output.dim() and output.shape[dim] == 1 for dim in plane.dims)
-
-
-def _resampled(name: str, plane: Plane, output: Tensor, *, smooth: bool) -> Plane:
-    pairs = zip(plane.dims, plane.fields, strict=True)
-    if name in ADAPTIVE:
-        return Plane(plane.dims, tuple(arithmetic.adaptive(field, output.shape[dim]) for dim, field in pairs))
-    return Plane(plane.dims, tuple(arithmetic.resized(field, output.shape[dim], smooth=smooth) for dim, field in pairs))
