@@ -138,6 +138,9 @@ class ModuleReader:
         bound.apply_defaults()
         for key, value in bound.arguments.items():
             self._require_moderate(key, value, text)
+        bias = bound.arguments["bias"]
+        if type(bias) is not bool:
+            raise self.wrong(f"bias={bias!r} is neither True nor False", text, "bias=True or bias=False")
         return dict(bound.arguments)
 
     def _require_moderate(self, name: str, value: Any, text: str) -> None:

@@ -49,7 +49,8 @@ def test_positions_names_and_dots_are_read_alike():
     wanted = parse_words("n2 c64 o8 h15 k3 s2 p1")
     assert parse_module("torch.nn.Conv2d(64, 8, 3, 2, 1, bias=False)", "2, 64, 15, 15") == wanted
     assert (
-        parse_module("Conv2d(64, out_channels=8, kernel_size=[3], stride=2, padding=1, bias=0)", "2x64x15x15") == wanted
+        parse_module("Conv2d(64, out_channels=8, kernel_size=[3], stride=2, padding=1, bias=False)", "2x64x15x15")
+        == wanted
     )
 
 
@@ -82,6 +83,7 @@ def test_a_shape_is_read():
         ("Conv2d(64, 8, 3.5)", "kernel_size=3.5 is not a number or a pair of numbers"),
         ("Conv2d(64, 8, (3, 3, 3))", "kernel_size=(3, 3, 3) is not a number or a pair of numbers"),
         ("Conv2d(64, 8, True)", "kernel_size=True is not a number or a pair of numbers"),
+        ("Conv2d(64, 8, 3, bias=7)", "bias=7 is neither True nor False"),
         ("Conv2d(64, '8', 3)", "out_channels='8' is not a number from 1 on"),
         ("Conv2d(64, 8, 3, groups=0)", "groups=0 is not a number from 1 on"),
         ("Conv2d(64, 8, 3, device='cpu')", "device is the run's affair"),

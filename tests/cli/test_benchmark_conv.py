@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from trainloop.bench.words import parse_words
 from trainloop.cli.app import app
 from trainloop.cli.benchmark_outputs import BenchmarkOutputs, run_and_show
 from trainloop.errors import InterruptedRunError, TrainloopError
+from trainloop.files import operations
 
 PROBLEM = "n2 c3 o4 h5 k3"
 FAST = ("--problem", PROBLEM, "--direction", "forward", "--algorithm", "im2col", "--time-budget", "0")
@@ -195,12 +197,24 @@ def test_files_are_written_and_said(folder):
     assert json.loads((folder / "a" / "out.json").read_text(encoding="utf-8"))["complete"]
 
 
-def test_a_file_that_cannot_be_written_costs_no_result(folder):
+def test_a_file_that_cannot_be_written_is_refused_before_the_measurement(folder):
     (folder / "file").write_text("", encoding="utf-8")
     done = called(*FAST, "--markdown", "file/out.md")
-    assert "im2col forward" in done.stdout
+    assert not done.stdout
     assert done.exception.exit_code == 6
     assert done.exception.faults[0].what == "cannot write out.md"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_file_that_turns_out_not_to_be_writable_costs_no_result(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(operations, "replace", full)
+    done = called(*FAST, "--markdown", "out.md")
+    assert "im2col forward" in done.stdout
+    assert done.exception.exit_code == 6
+    assert done.exception.faults[0].what == "no space left to write out.md"
 
 
 # Own kernels

@@ -158,10 +158,12 @@ def test_exact_makes_rounding_a_difference():
 
 
 def test_files_that_cannot_be_written_do_not_cost_the_verdict(tmp_path, capsys, equal_verdict):
-    (tmp_path / "taken").write_text("", encoding="utf-8")
     bad, good = tmp_path / "taken" / "facts.json", tmp_path / "page.md"
+    outputs = Outputs(json=str(bad), markdown=str(good), junit=str(bad.with_name("tests.xml")))
+    # Known too late to be refused before the work.
+    (tmp_path / "taken").write_text("", encoding="utf-8")
     with pytest.raises(ResourceError) as error:
-        show(equal_verdict, Outputs(json=str(bad), markdown=str(good), junit=str(bad.with_name("tests.xml"))))
+        show(equal_verdict, outputs)
     assert "EQUAL, BIT FOR BIT: every bit of 264 tensors agrees" in capsys.readouterr().out
     assert [fault.where for fault in error.value.faults] == [str(bad), str(bad.with_name("tests.xml"))]
     assert good.exists()

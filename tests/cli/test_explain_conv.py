@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from trainloop.cli.app import app
-from trainloop.errors import CheckFailedError, TrainloopError
+from trainloop.errors import CheckFailedError, ResourceError, TrainloopError
 from trainloop.explain_conv import explain as explain_module
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +54,15 @@ def test_json_alone_is_nothing_but_json():
     ):
         facts = json.loads(invoke(*arguments, "--json", "-").stdout)
         assert (facts["schema_version"], facts["kind"]) == (1, kind)
+
+
+@pytest.mark.parametrize("option", ["--html", "--json", "--gif"])
+def test_a_file_that_cannot_be_written_ends_with_6_before_anything_is_printed(tmp_path, option):
+    (tmp_path / "file").touch()
+    done = invoke(option, str(tmp_path / "file" / f"conv.{option.removeprefix('--')}"))
+    assert isinstance(done.exception, ResourceError)
+    assert done.exception.exit_code == 6
+    assert not done.stdout
 
 
 def test_html_is_written_beside_the_text_and_beside_json_alone(tmp_path):
@@ -274,6 +283,11 @@ def test_pictures_are_written_beside_the_page(tmp_path):
         (["--png", "a.png", "--solve", "7:14"], ["--png means nothing beside --solve", "--png a.png"]),
         (["--frames", "--code"], ["--frames means nothing beside --code"]),
         (["--view", "scatter"], ["--view chooses what steps go through", "--frames, --step or --gif"]),
+        (
+            ["--view", "matrix"],
+            ["there are no steps of this name", "scatter or zero_insert of a transposed convolution"],
+        ),
+        (["--view", "scater", "--frames"], ["there are no steps of this name", "gather", "did you mean scatter?"]),
         (["--view", "gather", "--frames"], ["a transposed convolution go through scatter or zero_insert", "gather"]),
         (["--view", "scatter", "--frames", "--problem", "Conv2d(1, 1, 3)"], ["a convolution go through gather"]),
     ],

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from trainloop.cli.outputs import check_outputs, named_files, printed
-from trainloop.errors import UsageError
+from trainloop.errors import ResourceError, UsageError
+from trainloop.files import operations
 
 PICTURES = {"--chart": ("svg", "png")}
 
@@ -54,3 +57,28 @@ def test_a_device_is_not_replaced():
 def test_two_outputs_do_not_swallow_each_other(tmp_path):
     with pytest.raises(UsageError, match="two outputs go to the same file"):
         check_outputs({"--json": str(tmp_path / "a"), "--markdown": str(tmp_path / "a")}, {})
+
+
+def test_a_place_where_no_file_can_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for name in (tmp_path / "file" / "a.html", tmp_path / "file" / "new" / "a.html"):
+        with pytest.raises(ResourceError, match=r"cannot write a\.html") as caught:
+            check_outputs({"--json": "-", "--html": str(name)}, {})
+        assert caught.value.faults[0].where == str(name)
+
+
+def test_what_the_disk_refuses_is_told_before_the_work(tmp_path, monkeypatch):
+    def refuse(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(operations, "create", refuse)
+    with pytest.raises(ResourceError, match=r"no permission to write a\.html"):
+        check_outputs({"--html": str(tmp_path / "a.html")}, {})
+
+
+def test_nothing_is_left_of_the_look_whether_a_file_can_be_made(tmp_path):
+    there = tmp_path / "there.html"
+    there.write_text("as before")
+    check_outputs({"--html": str(there), "--json": str(tmp_path / "new" / "a.json")}, {})
+    assert list(tmp_path.iterdir()) == [there]
+    assert there.read_text() == "as before"

@@ -136,7 +136,7 @@ def test_the_default_size_shows_an_output_of_two(text, size):
             "ConvTranspose1d(1, 1, 3, padding=4)",
             "3",
             "the output would have size -3 along W",
-            "nearest: ConvTranspose1d(",
+            "nearest: ConvTranspose1d(1, 1, 3, padding=2) --input 3",
         ),
         (
             "Conv2d(1, 1, 3, padding=5, padding_mode='reflect')",
@@ -144,7 +144,20 @@ def test_the_default_size_shows_an_output_of_two(text, size):
             "padding_mode 'reflect' cannot add 5 elements along H",
             "nearest: Conv2d(1, 1, 3, padding=4, padding_mode='reflect') --input 5x5",
         ),
-        ("Conv2d(1, 1, 3, padding='same', stride=2)", None, "padding='same' needs stride=1", "stride=1"),
+        (
+            "Conv2d(1, 1, 3, padding='same', stride=2)",
+            None,
+            "padding='same' needs stride=1, as in torch (stride is 2)",
+            "nearest: Conv2d(1, 1, 3, padding='same') --input 5x5",
+        ),
+        (
+            "Conv1d(2, 1, 3, padding='same', stride=3, groups=0)",
+            "7",
+            "groups (=0) must be at least 1",
+            "nearest: Conv1d(2, 1, 3, padding='same') --input 7",
+        ),
+        ("Conv2d(1, 1, 3, bias=7)", None, "bias=7 is neither True nor False", "bias=True or bias=False"),
+        ("ConvTranspose1d(1, 1, 3, bias=None)", None, "bias=None is neither True nor False", "bias=True or bias=False"),
         ("Conv2d(1, 1, 3, padding='full')", None, "padding='full' is not known", "numbers, 'same' or 'valid'"),
         ("Conv2d(1, 1, 3, padding_mode='wrap')", None, "padding_mode='wrap' is not known", "one of zeros, reflect"),
         (
@@ -172,3 +185,49 @@ def test_each_fault_is_told_with_what_is_expected(text, input, what, expected):
     assert expected in fault.expected
     assert fault.found
     assert fault.where
+
+
+@pytest.mark.parametrize(
+    ("text", "input", "help", "offer"),
+    [
+        (
+            "ConvTranspose1d(1, 1, 3, stride=2, padding=9)",
+            "4",
+            "use a padding of at most 4",
+            "ConvTranspose1d(1, 1, 3, stride=2, padding=4)",
+        ),
+        (
+            "ConvTranspose2d(1, 1, 3, stride=2, padding=(1, 50), output_padding=1)",
+            "5x5",
+            "use a padding of at most 5",
+            "ConvTranspose2d(1, 1, 3, stride=2, padding=(1, 5), output_padding=1)",
+        ),
+        ("ConvTranspose2d(1, 1, 3, padding=(9, 7))", "5x5", "at most 3", "ConvTranspose2d(1, 1, 3, padding=3)"),
+        ("Conv2d(1, 1, (7, 9))", "5x5", "use a padding of at least 1", "Conv2d(1, 1, (7, 9), padding=(1, 2))"),
+        ("Conv1d(1, 1, 200)", "5", "use a padding of at least 98", "Conv1d(1, 1, 200, padding=98)"),
+        ("Conv1d(1, 1, 3, dilation=4)", "5", "use a padding of at least 2", "Conv1d(1, 1, 3, padding=2, dilation=4)"),
+        ("Conv2d(1, 1, 9, padding='valid')", "5x6", "or a smaller kernel", "Conv2d(1, 1, (5, 6), padding='valid')"),
+        (
+            "Conv1d(1, 1, 30, padding=2, padding_mode='reflect')",
+            "5",
+            "or a smaller kernel",
+            "Conv1d(1, 1, 9, padding=2, padding_mode='reflect')",
+        ),
+        (
+            "Conv2d(1, 1, 3, padding=(90, 6), padding_mode='reflect')",
+            "5x5",
+            "use a smaller padding",
+            "Conv2d(1, 1, 3, padding=4, padding_mode='reflect')",
+        ),
+        (
+            "Conv2d(1, 1, 3, padding=(90, 6), padding_mode='circular')",
+            "5x5",
+            "use a smaller padding",
+            "Conv2d(1, 1, 3, padding=5, padding_mode='circular')",
+        ),
+    ],
+)
+def test_the_nearest_is_what_the_help_names(text, input, help, offer):
+    fault = refused(text, input)
+    assert help in fault.help
+    assert fault.expected == f"nearest: {offer} --input {input}"

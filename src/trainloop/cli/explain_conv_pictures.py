@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from trainloop.cli.outputs import STANDARD_OUTPUT
+from trainloop.config.suggest import nearest
 from trainloop.errors import UsageError
+from trainloop.explain_conv.pictures.planes import GATHER, TRANSPOSED_VIEWS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 PICTURES = {"--svg": ("svg",), "--png": ("png",), "--gif": ("gif",)}
 """endings that the file of an option may have"""
+VIEWS = (GATHER, *TRANSPOSED_VIEWS)
 MILLISECONDS, LAST = 600, 2500
 """that a frame of an animation stands, and the last one"""
 
@@ -57,7 +60,7 @@ class Looks:
             json_file: as it was typed.
 
         Raises:
-            UsageError: two ways to use the screen, or a way to look at what is not explained.
+            UsageError: two ways to use the screen, a way to look at what is not explained, or a view that nothing has.
         """
         given = {"--view": self.view, "--frames": self.frames, "--step": self.step, **self.files}
         for name, value in given.items():
@@ -79,11 +82,23 @@ class Looks:
                     found=file,
                     expected=f"such as {name} conv{name.replace('--', '.')}",
                 )
+        self._check_name_of_view()
         if self.view and not (self.frames or self.step or self.gif):
             raise UsageError(
                 "--view chooses what steps go through",
                 found=f"--view {self.view}",
                 expected="--frames, --step or --gif",
+            )
+
+    def _check_name_of_view(self) -> None:
+        if self.view and self.view not in VIEWS:
+            close = nearest(self.view, VIEWS)
+            raise UsageError(
+                "there are no steps of this name",
+                where="--view",
+                found=self.view,
+                expected=f"{' or '.join(TRANSPOSED_VIEWS)} of a transposed convolution, {GATHER} of a convolution",
+                help=f"did you mean {close}?" if close else "",
             )
 
     def check_view(self, problem: Problem) -> None:
@@ -95,8 +110,6 @@ class Looks:
         Raises:
             UsageError: there are no such steps.
         """
-        from trainloop.explain_conv.pictures.walks import GATHER, TRANSPOSED_VIEWS
-
         names = TRANSPOSED_VIEWS if problem.transposed else (GATHER,)
         if self.view and self.view not in names:
             what = "a transposed convolution" if problem.transposed else "a convolution"

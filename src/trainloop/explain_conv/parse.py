@@ -146,8 +146,6 @@ def _numbers(reader: ModuleReader, name: str, given: dict[str, Any], text: str, 
     """Return a number for each axis of the plane."""
     value = given.get(name, 0)
     if name == "padding" and isinstance(value, str):
-        if value == SAME and set(reader.sizes("stride", given["stride"], text, num_axes)) != {1}:
-            raise reader.wrong("padding='same' needs stride=1, as in torch", text, "stride=1, or a padding in numbers")
         value = 0
     own = reader.sizes(name, value, text, num_axes)
     return own if num_axes == 2 else (NEUTRAL[name], *own)

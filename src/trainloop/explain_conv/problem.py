@@ -151,6 +151,11 @@ class Problem:
             geometry = TransposedGeometry(*own, self.groups, self.own(self.dilation))
             check_transposed_job(TransposedJob(shape, weight_shape, geometry))
             return
+        if self.padding_word == SAME and max(windows.stride) > 1:
+            stride = self._number(self.stride)
+            raise ConvShapeError(
+                f"padding='same' needs stride=1, as in torch (stride is {stride}); use stride=1, or a padding in numbers"
+            )
         check_axes(shape, weight_shape, self.num_axes)
         # Tensors without content, which are all that the border of a mode needs to be judged.
         input, weight = (torch.empty(sizes, device="meta") for sizes in (shape, weight_shape))

@@ -34,6 +34,21 @@ def write_bytes(path: Path, content: bytes) -> None:
         sync_folder(path.parent)
 
 
+def require_writable(path: Path) -> None:
+    """Refuse a file that cannot be written, before the work for it: a hidden one is made where it would stand, and removed.
+
+    Where its folder is still to be made, that is in the first folder above it that stands already.
+
+    Raises:
+        ResourceError: the disk is full, read-only, or the folder may not be written.
+    """
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    with writing(path):
+        temporary = beside(folder / path.name)
+        write_new(temporary, b"")
+        operations.unlink(temporary)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole UTF-8 file with line feeds as line ends; see :func:`write_bytes`."""
     write_bytes(path, text.encode("utf-8"))

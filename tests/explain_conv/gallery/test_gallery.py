@@ -14,9 +14,9 @@ from PIL import Image
 
 from trainloop.explain_conv.gallery.cases import CASES, CONVOLUTIONS, MORE, OVERLAP, SECTIONS, STEPS, TRANSPOSED, TWINS
 from trainloop.explain_conv.gallery.draw import INDEX, LAST, MILLISECONDS, command, drawing, index, label
+from trainloop.explain_conv.pictures.planes import SCATTER, ZERO_INSERT
 from trainloop.explain_conv.pictures.raster import PNG_SCALE, draw
 from trainloop.explain_conv.pictures.scene import Words
-from trainloop.explain_conv.pictures.walks import SCATTER, ZERO_INSERT
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "docs" / "gallery"

@@ -222,6 +222,8 @@ def test_the_page_refuses_with_the_same_rule_and_the_same_nearest_choice(conv, n
         ("padding + Math.floor((size - 1) / 2)", "padding + Math.floor(size / 2)", "rule"),
         ("-Math.floor((size - reach) / 2)", "-Math.ceil((size - reach) / 2)", "rule"),
         ("[-distance, distance]", "[distance, -distance]", "nearest"),
+        ("padding + Math.floor((outputSize(problem, axis) - 1) / 2)", "padding", "nearest"),
+        ("(padded - 1) / problem.dilation[axis]", "padded / problem.dilation[axis]", "nearest"),
     ],
 )
 def test_a_wrong_rule_is_noticed(conv, node, monkeypatch, right, wrong, what):

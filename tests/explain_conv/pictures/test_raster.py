@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from trainloop.explain_conv.pictures.pictures import MOST_FRAMES, animation, still
+from trainloop.explain_conv.pictures.planes import SCATTER
 from trainloop.explain_conv.pictures.raster import draw, gif, png
 from trainloop.explain_conv.pictures.scene import LOOKS, Scene, Tile, Words
-from trainloop.explain_conv.pictures.walks import SCATTER, Walk
+from trainloop.explain_conv.pictures.walks import Walk
 
 
 def rgb(colour):

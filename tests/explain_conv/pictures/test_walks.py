@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
 import torch
 
 from trainloop.explain_conv.explain import explain_conv
-from trainloop.explain_conv.pictures.planes import CHOSEN, CUT, INSERTED, LOST, OTHER, PADDING, READ, UNREAD
+from trainloop.explain_conv.pictures.planes import (
+    CHOSEN,
+    CUT,
+    INSERTED,
+    LOST,
+    OTHER,
+    PADDING,
+    READ,
+    SCATTER,
+    UNREAD,
+    ZERO_INSERT,
+)
 from trainloop.explain_conv.pictures.scene import LOOKS
 from trainloop.explain_conv.pictures.stamps import StampFrames
-from trainloop.explain_conv.pictures.walks import SCATTER, ZERO_INSERT, Walk
+from trainloop.explain_conv.pictures.walks import Walk
 
 PROBLEMS = (
     ("Conv2d(1, 1, 3, stride=2, padding=1)", "6x6", ""),
@@ -273,6 +285,27 @@ def test_places_are_called_what_they_are(conv):
     assert len(places(input, PADDING, READ, LOST, INSERTED)) == 49 - 3
     groups = Walk(conv.explained("Conv2d(2, 2, 3, groups=2)", "4x4")).frame(0)
     assert [len(places(plane, OTHER)) for plane in planes(groups, "input")] == [0, 16]
+
+
+@pytest.mark.parametrize(
+    ("module", "view"),
+    [("Conv2d", ""), ("ConvTranspose2d", SCATTER), ("ConvTranspose2d", ZERO_INSERT)],
+    ids=["gather", "scatter", "zero_insert"],
+)
+def test_inputs_and_outputs_of_another_group_are_grey_alike(conv, module, view):
+    walk = Walk(conv.explained(f"{module}(4, 4, 3, padding=1, groups=2)", "4x4"), view)
+    for step, own in ((0, (True, True, False, False)), (len(walk) - 2, (False, False, True, True))):
+        for name in ("input", "output"):
+            grey = [len(places(plane, OTHER)) for plane in planes(walk.frame(step), name)]
+            whole = [math.prod(plane.sizes) for plane in planes(walk.frame(step), name)]
+            assert grey == [0 if mine else all for mine, all in zip(own, whole, strict=True)], (step, name)
+
+
+def test_without_groups_nothing_is_grey_and_every_output_gets_its_bias(conv):
+    one = Walk(conv.explained("ConvTranspose2d(2, 2, 3)", "4x4"), SCATTER)
+    groups = Walk(conv.explained("ConvTranspose2d(2, 2, 3, groups=2)", "4x4"), SCATTER)
+    for frame in (one.frame(0), groups.frame(len(groups) - 1)):
+        assert not any(places(plane, OTHER) for column in frame.columns for plane in column)
 
 
 def test_channels_that_are_left_out_are_counted(conv):

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from trainloop.explain_conv.pictures.walks import SCATTER, ZERO_INSERT, Walk
+from trainloop.explain_conv.pictures.planes import SCATTER, ZERO_INSERT
+from trainloop.explain_conv.pictures.walks import Walk
 from trainloop.explain_conv.screen import frames
 from trainloop.explain_conv.screen.frames import MOST_FRAMES, all_frames, fitting_lines, frame_lines, most_digits
 
@@ -125,14 +126,29 @@ def test_an_input_channel_goes_with_its_weights(conv):
 def test_a_screen_that_is_too_small_says_what_is_needed(conv, width, height):
     walk = Walk(conv.explained(), ZERO_INSERT)
     frame, digits = walk.frame(55), most_digits(walk)
-    (line,) = fitting_lines(frame, width, height, digits)
-    assert len(line.plain) <= width
     needs = frames._needed(frame, width, height, digits)
-    assert line.plain == needs[:width]
+    assert seen(fitting_lines(frame, width, height, digits), width, height) == needs
     wide, high = map(int, re.match(r"needs (\d+)×(\d+), this is ", needs).groups())
     assert needs.endswith(f"this is {width}×{height + frames.BESIDES}")
     enough = fitting_lines(frame, wide, high - frames.BESIDES, digits)
     assert len(enough) > 1
     assert any("[99]" in line.plain for line in enough)
     if high > height + frames.BESIDES:
-        assert len(fitting_lines(frame, wide, high - frames.BESIDES - 1, digits)) == 1
+        (line,) = fitting_lines(frame, wide, high - frames.BESIDES - 1, digits)
+        assert line.plain.startswith("needs ")
+
+
+def seen(lines, width, height):
+    """What lines say that fit on a screen, as one text."""
+    assert len(lines) <= height
+    assert max(len(line.plain) for line in lines) <= width
+    return " ".join(line.plain for line in lines)
+
+
+@pytest.mark.parametrize(("width", "height"), [(20, 7), (20, 1), (12, 2), (12, 1), (11, 4)])
+def test_what_is_needed_is_seen_on_a_narrow_screen(conv, width, height):
+    walk = Walk(conv.explained(), ZERO_INSERT)
+    text = seen(fitting_lines(walk.frame(55), width, height, most_digits(walk)), width, height)
+    assert re.match(r"needs \d+×\d+", text)
+    if width * height > 40:
+        assert text.endswith(f", this is {width}×{height + frames.BESIDES}")

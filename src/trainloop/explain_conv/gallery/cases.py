@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from trainloop.explain_conv.pictures.walks import SCATTER, ZERO_INSERT
+from trainloop.explain_conv.pictures.planes import SCATTER, ZERO_INSERT
 
 STEPS, STILL, OVERLAP = "steps", "still", "overlap"
 """what is drawn: an animation of every step, the cell in its views, how often each output is written"""

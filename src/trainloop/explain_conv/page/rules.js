@@ -36,7 +36,8 @@ function weightShape(problem) {
 // What a word for the padding does not go with.
 const brokenWord = (problem) =>
   problem.padding_word === "same" && Math.max(...problem.stride) > 1
-    ? `padding='same' needs stride=1, as in torch (stride is ${oneOrTuple(own(problem, problem.stride))})`
+    ? `padding='same' needs stride=1, as in torch (stride is ${oneOrTuple(own(problem, problem.stride))}); use stride=1, or a ` +
+      "padding in numbers"
     : null;
 
 // The rule that the numbers break, with the numbers; null where there is such a convolution.
@@ -105,6 +106,8 @@ function brokenTransposed(problem) {
 }
 
 function brokenWindow(problem) {
+  const word = brokenWord(problem);
+  if (word) return word;
   const letters = axisLetters(problem), first = 2 - numAxes(problem), mode = problem.padding_mode;
   for (const [i, letter] of letters.entries()) {
     const axis = first + i, added = Math.max(problem.padding[axis], problem.padding_after[axis]);
@@ -188,11 +191,13 @@ function halvedProblems(problem) {
   return able.sort((one, other) => other.number - one.number).map(({ halved }) => halved);
 }
 
-// The problem that is one number away (beside those that are too small, or too large an output_padding) and fits; or null.
+// The problem that fits after the change that the rule's help names, else after the smallest of one number; or null. Numbers
+// that are too small, an output_padding that is too large and the stride of padding="same" are mended first.
 function nearestProblem(problem) {
   const raised = raiseNumbers(problem);
-  if (!brokenRule(raised)) return raised;
-  for (const changed of changedProblems(raised)) if (!brokenRule(changed)) return changed;
+  for (const choices of [[raised], advisedProblems(raised), changedProblems(raised)]) {
+    for (const choice of choices) if (!brokenRule(choice)) return choice;
+  }
   return null;
 }
 
@@ -203,8 +208,31 @@ function raiseNumbers(problem) {
     Math.min(Math.max(more, 0), Math.max(problem.stride[axis], problem.dilation[axis], 1) - 1),
   );
   for (const name of COUNTS) raised[name] = Math.max(problem[name], 1);
+  if (problem.padding_word === "same") raised.stride = [1, 1];
   if (`${problem.padding}` === `${problem.padding_after}`) raised.padding_after = raised.padding;
   return raised;
+}
+
+// The problem with a padding that fits along every axis, then with a kernel that does: the least change of each.
+function* advisedProblems(problem) {
+  if (!problem.padding_word) {
+    const padding = [0, 1].map((axis) => fittingPadding(problem, axis));
+    yield { ...problem, padding, padding_after: padding };
+  }
+  if (!isTransposed(problem)) yield { ...problem, kernel_size: [0, 1].map((axis) => fittingKernel(problem, axis)) };
+}
+
+function fittingPadding(problem, axis) {
+  const size = problem.input_sizes[axis], mode = problem.padding_mode;
+  let padding = problem.padding[axis];
+  if (isTransposed(problem)) return Math.min(padding, padding + Math.floor((outputSize(problem, axis) - 1) / 2));
+  if (["reflect", "circular"].includes(mode)) padding = Math.min(padding, size - (mode === "reflect" ? 1 : 0));
+  return Math.max(padding, -Math.floor((size - extent(problem, axis)) / 2));
+}
+
+function fittingKernel(problem, axis) {
+  const padded = problem.input_sizes[axis] + problem.padding[axis] + problem.padding_after[axis];
+  return Math.min(problem.kernel_size[axis], Math.floor((padded - 1) / problem.dilation[axis]) + 1);
 }
 
 // Problems with one number changed, the smallest changes first.

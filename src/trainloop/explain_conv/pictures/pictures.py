@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from trainloop.explain_conv.explanation import Explanation
 from trainloop.explain_conv.pictures.compose import LEAST_WIDTH, MOST_FORMULA, cell_size, frame_part, scene_of
 from trainloop.explain_conv.pictures.matrix import matrix_part
-from trainloop.explain_conv.pictures.planes import Frame, Plane
+from trainloop.explain_conv.pictures.planes import SCATTER, ZERO_INSERT, Frame, Plane
 from trainloop.explain_conv.pictures.scene import MOST_COUNT, Scene
 from trainloop.explain_conv.pictures.stamps import StampFrames
-from trainloop.explain_conv.pictures.walks import SCATTER, ZERO_INSERT, Walk
+from trainloop.explain_conv.pictures.walks import Walk
 from trainloop.explain_conv.words.overlap import overlap_texts, score_text
 
 MOST_FRAMES = 100

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+GATHER, SCATTER, ZERO_INSERT = "gather", "scatter", "zero_insert"
+"""views that one can walk through"""
+TRANSPOSED_VIEWS = (SCATTER, ZERO_INSERT)
+"""that a transposed convolution has"""
 INPUT, PADDING, INSERTED, UNREAD, CUT = "input", "padding", "inserted", "unread", "cut"
 TAP, DONE, WAITING, OTHER = "tap", "done", "waiting", "other"
 READ, LOST, CHOSEN = "read", "lost", "chosen"

@@ -215,8 +215,11 @@ class StampFrames:
     def _added(self, channel: int, marks: dict[Place, str], focus: Place, first: int) -> Plane:
         numbers, written, done = self._sum[channel], self._written[channel], self._done
         top, left = self._view.offset
+        other = not self._same_group(channel, first)
 
         def look(at: Place) -> str:
+            if other:
+                return OTHER
             if at in marks:
                 return marks[at]
             if not is_kept(self._explanation, self._view, at):
@@ -238,7 +241,7 @@ class StampFrames:
             look,
             focus,
             (-top, -left),
-            rank=0 if channel == first else OTHER_OUTPUT if self._same_group(channel, first) else OTHER_GROUP,
+            rank=0 if channel == first else OTHER_GROUP if other else OTHER_OUTPUT,
         )
 
     def _same_group(self, output: int, other: int) -> bool:

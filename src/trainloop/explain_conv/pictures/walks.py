@@ -13,13 +13,9 @@ from torch import Tensor
 
 from trainloop.explain_conv.explain import Values
 from trainloop.explain_conv.explanation import Explanation, View
-from trainloop.explain_conv.pictures.planes import Frame
+from trainloop.explain_conv.pictures.planes import SCATTER, Frame
 from trainloop.explain_conv.pictures.stamps import StampFrames
 from trainloop.explain_conv.pictures.windows import WindowFrames
-
-GATHER, SCATTER, ZERO_INSERT = "gather", "scatter", "zero_insert"
-TRANSPOSED_VIEWS = (SCATTER, ZERO_INSERT)
-"""that a transposed convolution can be walked through in"""
 
 
 class Frames(Protocol):

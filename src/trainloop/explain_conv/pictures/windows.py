@@ -7,6 +7,7 @@ from trainloop.explain_conv.explanation import Array, Cell, Explanation, View
 from trainloop.explain_conv.pictures.planes import (
     CHOSEN,
     DONE,
+    GATHER,
     INPUT,
     INSERTED,
     LOST,
@@ -27,7 +28,6 @@ from trainloop.explain_conv.words.names import named_place, weight_name
 
 MOST_CHANNELS = 4
 """of the input or output in one frame"""
-GATHER = "gather"
 FIRST_PAIR, SAME_GROUP, OTHER_OUTPUT, OTHER_GROUP = 1, 2, 3, 4
 """how much a plane is needed beside that of the explained place, which has 0"""
 
@@ -111,7 +111,7 @@ class WindowFrames:
             (
                 tuple(self._slid_plane(cell, one, group) for one in inputs),
                 tuple(self._kernel(cell, one) for one in inputs if one in group),
-                tuple(self._output(cell, one, done) for one in outputs),
+                tuple(self._output(cell, one, made, done) for one in outputs),
             ),
             ("∗", "="),
             f"{name} = {sum_text(cell, problem.bias)}{not_drawn(explanation, inputs, outputs)}",
@@ -179,7 +179,7 @@ class WindowFrames:
             rank=_rank(cell, channel, range(channel, channel + 1)),
         )
 
-    def _output(self, cell: Cell, channel: int, done: int) -> Plane:
+    def _output(self, cell: Cell, channel: int, group: range, done: int) -> Plane:
         explanation = self._explanation
         numbers = explanation.output[channel]
         rows, columns = explanation.output_sizes
@@ -188,6 +188,8 @@ class WindowFrames:
             return (channel * rows + place[0]) * columns + place[1] < done
 
         def look(place: Place) -> str:
+            if channel not in group:
+                return OTHER
             if channel == cell.channel and place == cell.place:
                 return CHOSEN
             return DONE if is_done(place) else WAITING
@@ -199,7 +201,7 @@ class WindowFrames:
             lambda place: str(int(numbers[place])) if is_done(place) else "",
             look,
             cell.place,
-            rank=0 if channel == cell.channel else OTHER_OUTPUT,
+            rank=0 if channel == cell.channel else OTHER_OUTPUT if channel in group else OTHER_GROUP,
         )
 
 

@@ -23,6 +23,7 @@ from trainloop.explain_conv.pictures.walks import Walk
 from trainloop.explain_conv.pictures.windows import FIRST_PAIR
 from trainloop.explain_conv.screen import layout
 from trainloop.explain_conv.screen.layout import MOST_ROWS, Block, Grid, paragraph, side_by_side
+from trainloop.explain_conv.words.lines import wrapped
 
 MOST_FRAMES = 100
 """that are printed"""
@@ -71,7 +72,7 @@ def fitting_lines(frame: Frame, width: int, height: int, digits: int) -> list[Te
         if fitting.fits(fitting.lines(shown, least), height):
             drawn = (fitting.lines(shown, rows) for rows in range(MOST_ROWS, least, -1))
             return next((lines for lines in drawn if fitting.fits(lines, height)), fitting.lines(shown, least))
-    return [Text(_needed(frame, width, height, digits)[:width])]
+    return [Text(line) for line in wrapped(_needed(frame, width, height, digits), width)[:height]]
 
 
 def _needed(frame: Frame, width: int, height: int, digits: int) -> str:
