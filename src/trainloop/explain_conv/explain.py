@@ -92,10 +92,7 @@ class Values:
 
     def kernel(self, channel: int, output: int) -> Tensor:
         """Return the weights between an input channel and an output channel of its group, shape (K, L)."""
-        problem = self.problem
-        if problem.transposed:
-            return self.weight[channel, output % (problem.out_channels // problem.groups)]
-        return self.weight[output, channel % (problem.in_channels // problem.groups)]
+        return self.weight[self.problem.weight_index(channel, output)]
 
 
 def explain_cell(values: Values, taps: tuple[Taps, Taps], output: Array, cell: Place) -> Cell:

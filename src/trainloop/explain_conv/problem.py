@@ -86,6 +86,17 @@ class Problem:
         ends = (self.in_channels, self.out_channels) if self.transposed else (self.out_channels, self.in_channels)
         return (ends[0], ends[1] // self.groups, *self.kernel_size)
 
+    def weight_index(self, channel: int, output: int) -> tuple[int, int]:
+        """Return where in torch's weight the kernel between an input channel and an output channel of its group lies.
+
+        Args:
+            channel: of the input.
+            output: channel of the output.
+        """
+        if self.transposed:
+            return channel, output % (self.out_channels // self.groups)
+        return output, channel % (self.in_channels // self.groups)
+
     @property
     def output_sizes(self) -> Sizes:
         """(P, Q)."""

@@ -70,7 +70,10 @@ def test_a_cell_predicted_by_the_rule_alone_is_torchs(conv, monkeypatch):
 def test_a_rule_without_what_padding_shows_is_noticed(conv, monkeypatch):
     monkeypatch.setattr(rule, "MOST_MEETINGS", 99)
     right = rule._meetings
-    forgetful = lambda *arguments: ", ".join(one for one in right(*arguments).split(", ") if "= −" not in one)  # noqa: E731
+
+    def forgetful(*arguments):
+        return ", ".join(one for one in right(*arguments).split(", ") if "= −" not in one)
+
     monkeypatch.setattr(rule, "_meetings", forgetful)
     explanation = conv.explained("Conv2d(1, 1, 3, padding=1, padding_mode='reflect')", cell=(0, 0, 4))
     assert predicted(explanation) != explanation.cell.value

@@ -10,11 +10,11 @@ from trainloop.explain_conv.pictures.windows import (
     FIRST_PAIR,
     OTHER_OUTPUT,
     SAME_GROUP,
-    channel_title,
     drawn_channels,
     group_channels,
     not_drawn,
 )
+from trainloop.explain_conv.words.names import channel_title
 
 
 def bias_frame(explanation: Explanation, view: View, title: str, inputs: Mapping[int, Plane]) -> Frame:

@@ -10,6 +10,7 @@ from trainloop.explain_conv.pictures.planes import LEGEND, READ, Frame, Plane
 from trainloop.explain_conv.pictures.scene import PALE, Scene, Tile, Words, text_width
 from trainloop.explain_conv.words.lines import HELD, window, wrapped
 from trainloop.explain_conv.words.names import head
+from trainloop.explain_conv.words.size import distinct_axes
 
 MARGIN, GAP, LINE = 16, 34, 18
 NUMBER, INDEX, TEXT, HEAD = 12, 10, 13, 16
@@ -183,11 +184,7 @@ def legend_part(tiles: Sequence[Tile], width: int) -> Part:
 
 def _size_lines(explanation: Explanation) -> list[str]:
     """Return the arithmetic of the size, of both axes in one line where the numbers are the same."""
-    names: dict[str, list[str]] = {}
-    for axis in (explanation.axes[axis] for axis in explanation.problem.axes):
-        names.setdefault(axis.size.numbers, []).append(axis.name)
-    symbols = {axis.size.numbers: axis.size.symbols for axis in reversed(explanation.axes)}
-    return [f"{' and '.join(axes)} → {symbols[numbers]} = {numbers}" for numbers, axes in names.items()]
+    return [f"{names} → {axis.size.symbols} = {axis.size.numbers}" for names, axis in distinct_axes(explanation)]
 
 
 def _checked(explanation: Explanation, checked: str) -> str:

@@ -29,13 +29,12 @@ from trainloop.explain_conv.pictures.windows import (
     OTHER_GROUP,
     OTHER_OUTPUT,
     SAME_GROUP,
-    channel_title,
     drawn_channels,
     group_channels,
     never_read,
     not_drawn,
 )
-from trainloop.explain_conv.words.names import named_place, weight_name
+from trainloop.explain_conv.words.names import channel_title, named_place, weight_name
 
 
 class StampFrames:
@@ -198,8 +197,7 @@ class StampFrames:
         )
 
     def _kernel(self, channel: int, output: int) -> Tensor:
-        problem = self._explanation.problem
-        return self._explanation.weight[channel, output % (problem.out_channels // problem.groups)]
+        return self._explanation.weight[self._explanation.problem.weight_index(channel, output)]
 
     def _stamped(self, place: Place) -> dict[Place, str]:
         """Return where a stamp falls, on the uncropped sum."""

@@ -24,17 +24,12 @@ from trainloop.explain_conv.pictures.planes import (
 from trainloop.explain_conv.problem import Problem
 from trainloop.explain_conv.words.cell import sum_text
 from trainloop.explain_conv.words.lines import window
-from trainloop.explain_conv.words.names import named_place, weight_name
+from trainloop.explain_conv.words.names import channel_title, named_place, weight_name
 
 MOST_CHANNELS = 4
 """of the input or output in one frame"""
 FIRST_PAIR, SAME_GROUP, OTHER_OUTPUT, OTHER_GROUP = 1, 2, 3, 4
 """how much a plane is needed beside that of the explained place, which has 0"""
-
-
-def channel_title(name: str, channel: int, channels: int) -> str:
-    """Return the title of a plane, with its channel where there are several."""
-    return f"{name}, channel {channel} of {channels}" if channels > 1 else name
 
 
 def group_channels(problem: Problem, group: int) -> tuple[range, range]:

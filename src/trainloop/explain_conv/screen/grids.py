@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from trainloop.explain_conv.explanation import Array, Explanation, View
 from trainloop.explain_conv.screen.layout import CHOSEN, CUT, NOTHING, READ, Block, Grid
 from trainloop.explain_conv.words.lines import window
-from trainloop.explain_conv.words.names import weight_name
+from trainloop.explain_conv.words.names import channel_title, weight_name
 
 Place = tuple[int, int]
 SMALL = 5
@@ -55,10 +55,12 @@ def cell_grids(explanation: Explanation, width: int) -> list[Block]:
     focus = (0, 0) if middle is None or middle.source is None else middle.source
     kernel, name = _kernel(explanation, channel, cell.channel), weight_name(problem, channel, cell.channel)
     return [
-        grid_of(_title("input", channel, problem.in_channels), explanation.input[channel], sources, focus).block(width),
+        grid_of(channel_title("input", channel, problem.in_channels), explanation.input[channel], sources, focus).block(
+            width
+        ),
         grid_of(name, kernel, {term.tap: READ for term in own}, middle.tap if middle else (0, 0)).block(width),
         grid_of(
-            _title("output", cell.channel, problem.out_channels),
+            channel_title("output", cell.channel, problem.out_channels),
             explanation.output[cell.channel],
             {cell.place: CHOSEN},
             cell.place,
@@ -73,8 +75,8 @@ def pixel_grids(explanation: Explanation, width: int) -> list[Block]:
     channel = explanation.cell.channel if explanation.cell.channel in channels else min(channels, default=0)
     reached = {effect.place: READ for effect in pixel.effects if effect.channel == channel}
     focus = sorted(reached)[len(reached) // 2] if reached else (0, 0)
-    input = _title("input", pixel.channel, problem.in_channels)
-    output = _title("output", channel, problem.out_channels)
+    input = channel_title("input", pixel.channel, problem.in_channels)
+    output = channel_title("output", channel, problem.out_channels)
     return [
         grid_of(input, explanation.input[pixel.channel], {pixel.place: CHOSEN}, pixel.place).block(width),
         grid_of(output, explanation.output[channel], reached, focus).block(width),
@@ -101,7 +103,7 @@ def uncropped_grid(explanation: Explanation, view: View, width: int) -> Block:
             return CHOSEN
         return "" if top <= row < top + sizes[0] and left <= column < left + sizes[1] else CUT
 
-    title = _title("all stamps added up", cell.channel, explanation.problem.out_channels)
+    title = channel_title("all stamps added up", cell.channel, explanation.problem.out_channels)
     return grid_of(title, plane, mark, here, (-top, -left)).block(width)
 
 
@@ -115,7 +117,7 @@ def window_grids(explanation: Explanation, view: View, width: int) -> list[Block
     places = {(term.place[0] + top, term.place[1] + left): READ for term in terms}
     focus = sorted(places)[len(places) // 2]
     padded = "padded input" if plane.shape != explanation.input[channel].shape else "input"
-    title = _title("spread input" if name == "spread" else padded, channel, problem.in_channels)
+    title = channel_title("spread input" if name == "spread" else padded, channel, problem.in_channels)
     grid = grid_of(title, plane, places, focus, (-top, -left), dots=True)
     if name == "padded":
         kernel, label = _kernel(explanation, channel, cell.channel), weight_name(problem, channel, cell.channel)
@@ -146,11 +148,4 @@ def _small(title: str, plane: Array, bias: Array, place: Place, width: int) -> B
 
 
 def _kernel(explanation: Explanation, channel: int, output: int) -> Array:
-    problem = explanation.problem
-    if problem.transposed:
-        return explanation.weight[channel, output % (problem.out_channels // problem.groups)]
-    return explanation.weight[output, channel % (problem.in_channels // problem.groups)]
-
-
-def _title(name: str, channel: int, channels: int) -> str:
-    return f"{name}, channel {channel} of {channels}" if channels > 1 else name
+    return explanation.weight[explanation.problem.weight_index(channel, output)]

@@ -24,6 +24,11 @@ def named_place(explanation: Explanation, name: str, place: tuple[int, int], cha
     return f"{name}[{place_text(explanation, place, channel if channels > 1 else None)}]"
 
 
+def channel_title(name: str, channel: int, channels: int) -> str:
+    """Return the title of a plane, with its channel where there are several."""
+    return f"{name}, channel {channel} of {channels}" if channels > 1 else name
+
+
 def weight_name(problem: Problem, channel: int, output: int) -> str:
     """Return what the kernel between two channels is called: its index in torch's weight where that holds several.
 
@@ -34,9 +39,8 @@ def weight_name(problem: Problem, channel: int, output: int) -> str:
     """
     if problem.weight_shape[:2] == (1, 1):
         return "weight"
-    if problem.transposed:
-        return f"weight[{channel},{output % (problem.out_channels // problem.groups)}]"
-    return f"weight[{output},{channel % (problem.in_channels // problem.groups)}]"
+    first, second = problem.weight_index(channel, output)
+    return f"weight[{first},{second}]"
 
 
 def head(explanation: Explanation) -> str:
