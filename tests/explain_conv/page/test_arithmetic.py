@@ -54,6 +54,16 @@ def by_page(node, questions, change=lambda script: script):
     return json.loads(done.stdout)
 
 
+def broken(right, wrong):
+    """What puts a wrong formula into the scripts, in the one place where the right one stands."""
+
+    def change(script):
+        assert script.count(right) == 1
+        return script.replace(right, wrong)
+
+    return change
+
+
 def explained(conv, count, seed):
     """Explanations of problems drawn at random, each with a cell and a pixel drawn as well, and with its facts."""
     source = random.Random(seed)
@@ -167,11 +177,7 @@ FAULTS = {
 def test_a_wrong_formula_is_noticed(explanations, node, fault):
     right, wrong, name = FAULTS[fault]
 
-    def break_it(script):
-        assert script.count(right) == 1
-        return script.replace(right, wrong)
-
-    assert name in {found for _, found in differences(node, explanations[:20], break_it)}
+    assert name in {found for _, found in differences(node, explanations[:20], broken(right, wrong))}
 
 
 def refused_problems(conv, monkeypatch, count, seed):
@@ -227,12 +233,8 @@ def test_the_page_refuses_with_the_same_rule_and_the_same_nearest_choice(conv, n
     ],
 )
 def test_a_wrong_rule_is_noticed(conv, node, monkeypatch, right, wrong, what):
-    def break_it(script):
-        assert script.count(right) == 1
-        return script.replace(right, wrong)
-
     refused = refused_problems(conv, monkeypatch, 60, seed=73)
-    assert what in {found for _, found in wrong_refusals(node, refused, break_it)}
+    assert what in {found for _, found in wrong_refusals(node, refused, broken(right, wrong))}
 
 
 def large_problems(conv, count, seed):
@@ -261,8 +263,8 @@ def test_the_page_offers_the_same_smaller_problem(conv, node):
     expected = [smaller_by_python(problem) for problem in problems]
     questions = [{"large": plain(problem)} for problem in problems]
     assert by_page(node, questions) == expected
-    broken = "groups * Math.floor(number / 2)", "groups * Math.ceil(number / 3)"
-    assert by_page(node, questions, lambda script: script.replace(*broken)) != expected
+    wrong = broken("groups * Math.floor(number / 2)", "groups * Math.ceil(number / 3)")
+    assert by_page(node, questions, wrong) != expected
 
 
 def test_the_limits_of_the_page_are_python_s(node):
@@ -368,12 +370,8 @@ SOLVER_FAULTS = {
 def test_a_wrong_solver_is_noticed(node, fault):
     right, wrong, name = SOLVER_FAULTS[fault]
 
-    def break_it(script):
-        assert script.count(right) == 1
-        return script.replace(right, wrong)
-
     questions = list(questions_to_solve(60, seed=74))
-    assert name in {found for _, found in wrong_solutions(node, questions, break_it)}
+    assert name in {found for _, found in wrong_solutions(node, questions, broken(right, wrong))}
 
 
 READABLE = ("7x7:14x14", " 7 X 8 → 14×3 ", "7,7:1,1", "4096:1", "007:7")
